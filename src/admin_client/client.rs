@@ -226,7 +226,7 @@ impl AdminClient {
             return Err(ClientError::Refused { status: status.as_u16(), reply, json });
         }
         let start: String = json.trim().chars().take(CLIENT_FOREIGN_CHARS).collect();
-        let found = format!("it answers {} and \"{}\"", status.as_u16(), printable(&start));
+        let found = format!("its answer has status {} and begins with \"{}\"", status.as_u16(), printable(&start));
         Err(ClientError::NotTlsramp { address: self.address.to_string(), found })
     }
 }

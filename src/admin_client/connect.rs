@@ -37,8 +37,12 @@ async fn in_time<T>(address: &AdminAddress, connecting: impl Future<Output = io:
 async fn handshake(socket: TcpStream, host: &str, tls: &Material) -> Result<ClientStream, HandshakeError> {
     let unusable = |why: &str| HandshakeError::Socket(io::Error::other(why.to_owned()));
     let host = host.strip_suffix('.').unwrap_or(host);
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| unusable("the host has no name to verify"))?;
-    let config = tls.client_config(std::slice::from_ref(&name)).ok_or_else(|| unusable("no CA to verify it with"))?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+        unusable("the host is neither a DNS name nor an IP address, so no certificate can be verified for it")
+    })?;
+    let config = tls
+        .client_config(std::slice::from_ref(&name))
+        .ok_or_else(|| unusable("there is no CA file to verify the certificate with"))?;
     tls::connect(socket, Arc::clone(&config), name, CLIENT_CONNECT).await
 }
 

@@ -19,7 +19,10 @@ pub enum ClientError {
         address: String,
     },
     /// The Unix socket belongs to another user.
-    #[error("{address}: permission denied; its user and root alone may connect: try sudo -u USER tlsramp ctl ...")]
+    #[error(
+        "{address}: permission denied: only the user of the socket and root may connect; try sudo -u USER tlsramp ctl \
+         ..."
+    )]
     NotOurs {
         /// The address of the admin port.
         address: String,
@@ -33,7 +36,7 @@ pub enum ClientError {
         error: io::Error,
     },
     /// The TLS handshake failed.
-    #[error("no TLS with {address}: {error}{}", hint(.error))]
+    #[error("TLS handshake with {address} failed: {error}{}", hint(.error))]
     Handshake {
         /// The address of the admin port.
         address: String,
@@ -52,7 +55,8 @@ pub enum ClientError {
     },
     /// The connection ended before the answer was complete.
     #[error(
-        "{address}: the connection broke before the answer was complete ({error}); whether it was done is not known"
+        "{address}: the connection failed before the answer was complete ({error}); the request may have taken effect: \
+         check with tlsramp ctl status"
     )]
     Broken {
         /// The address of the admin port.
@@ -61,7 +65,7 @@ pub enum ClientError {
         error: String,
     },
     /// The answer exceeds the size limit.
-    #[error("{address}: the answer has more than {most} bytes, which is more than is read")]
+    #[error("{address}: the answer exceeds the limit of {most} bytes")]
     TooLarge {
         /// The address of the admin port.
         address: String,
@@ -119,14 +123,16 @@ fn hint(error: &HandshakeError) -> &'static str {
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     match error {
         HandshakeError::Tls(rustls::Error::InvalidCertificate(_)) => {
-            "; --tlsCAFile must have its CA, and the address must be a name in its certificate"
+            "; --tlsCAFile must contain the CA that signed its certificate, and the address must be a name in that \
+             certificate"
         }
         HandshakeError::Tls(rustls::Error::AlertReceived(_)) => {
-            "; --tlsCertificateKeyFile must be for clients, and of a CA that tlsramp knows (tlsClusterCAFile or tlsCAFile)"
+            "; --tlsCertificateKeyFile must be a client certificate signed by a CA that tlsramp trusts \
+             (tlsClusterCAFile or tlsCAFile)"
         }
-        HandshakeError::Tls(rustls::Error::InvalidMessage(_)) => "; if the admin port is without TLS, leave out --tls",
+        HandshakeError::Tls(rustls::Error::InvalidMessage(_)) => "; if the admin port does not use TLS, omit --tls",
         HandshakeError::Closed => {
-            "; the admin port takes no TLS: it has no certificate of its own, or it is another program"
+            "; the admin port does not accept TLS: it has no certificate, or another program listens there"
         }
         _ => "",
     }
@@ -140,7 +146,7 @@ fn plus_1000(address: &str) -> String {
 }
 
 fn unsure(what: &str) -> &'static str {
-    if what == ANSWER { "; whether it was done is not known: ask for the status" } else { "" }
+    if what == ANSWER { "; the request may have taken effect: check with tlsramp ctl status" } else { "" }
 }
 
 pub(super) const ANSWER: &str = "answer";

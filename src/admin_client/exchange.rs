@@ -77,10 +77,10 @@ fn failure(address: &AdminAddress, error: &hyper::Error) -> ClientError {
         return ClientError::Handshake { address: shown, error };
     }
     if error.is_parse() {
-        return ClientError::NotTlsramp { address: shown, found: "what it answers is not HTTP".into() };
+        return ClientError::NotTlsramp { address: shown, found: "the answer is not HTTP".into() };
     }
     if error.is_incomplete_message() {
-        let found = "it ended the connection without an answer (a port with TLS may, where --tls is missing)";
+        let found = "it closed the connection without an answer; if it uses TLS, give --tls";
         return ClientError::NotTlsramp { address: shown, found: found.into() };
     }
     broken(address, error)

@@ -32,7 +32,9 @@ pub fn with_tls_options(command: Command) -> Command {
     let option = |name: &'static str| Arg::new(name).long(name).global(true).help_heading("Admin port");
     let file = |name| option(name).value_name("FILE").value_parser(value_parser!(PathBuf));
     command.args([
-        option(TLS).action(ArgAction::SetTrue).help("Use TLS to reach the admin port; required unless it is local"),
+        option(TLS)
+            .action(ArgAction::SetTrue)
+            .help("Use TLS to reach the admin port; required unless the address is local"),
         file(CA).help("PEM file of the CA that signed the admin port's certificate"),
         file(CERTIFICATE_KEY)
             .help("PEM file of the client certificate and its key; the proxy's --adminAllow must match it"),
@@ -40,7 +42,7 @@ pub fn with_tls_options(command: Command) -> Command {
             .value_name("PASSWORD")
             .env(PASSWORD_ENVIRONMENT)
             .hide_env_values(true)
-            .help("Password of that key; every user of the host can read the command line"),
+            .help("Password of that key; visible to every user of the host in the process list"),
         file(PASSWORD_FILE).conflicts_with(PASSWORD).help("File whose first line is the password of that key"),
     ])
 }
@@ -89,17 +91,18 @@ impl TlsOptions {
             (PASSWORD, self.password.is_some()),
         ];
         if let Some((name, _)) = given.iter().find(|(_, given)| *given && !self.tls) {
-            return Some(format!("--{name} has no meaning without --{TLS}: give both, or neither"));
+            return Some(format!("--{name} has no effect without --{TLS}: give both or neither"));
         }
         if !self.tls {
             return None;
         }
         match &address.0 {
-            UpstreamAddress::Unix(_) => {
-                Some(format!("--{TLS}: {address} is a unix socket, which needs none: leave it out"))
-            }
+            UpstreamAddress::Unix(_) => Some(format!("--{TLS} does not apply to the Unix socket {address}: omit it")),
             UpstreamAddress::Tcp(_) => given[..2].iter().find(|(_, given)| !given).map(|(name, _)| {
-                format!("--{TLS} needs --{name}: the admin port is verified, and wants a client certificate")
+                format!(
+                    "--{TLS} requires --{name}: the admin port's certificate is verified, and it requires a client \
+                     certificate"
+                )
             }),
         }
     }
@@ -134,11 +137,11 @@ mod tests {
     fn what_does_not_go_together_is_said() {
         for (address, args, expected) in [
             ("db1:1", &[][..], None),
-            ("db1:1", &["--tlsCAFile", "a"], Some("--tlsCAFile has no meaning without --tls")),
-            ("db1:1", &["--tlsCertificateKeyFilePassword", "a"], Some("no meaning")),
-            ("db1:1", &["--tls"], Some("--tls needs --tlsCAFile")),
-            ("db1:1", &["--tls", "--tlsCAFile", "a"], Some("--tls needs --tlsCertificateKeyFile")),
-            ("unix:/a", &["--tls"], Some("a unix socket, which needs none")),
+            ("db1:1", &["--tlsCAFile", "a"], Some("--tlsCAFile has no effect without --tls")),
+            ("db1:1", &["--tlsCertificateKeyFilePassword", "a"], Some("has no effect")),
+            ("db1:1", &["--tls"], Some("--tls requires --tlsCAFile")),
+            ("db1:1", &["--tls", "--tlsCAFile", "a"], Some("--tls requires --tlsCertificateKeyFile")),
+            ("unix:/a", &["--tls"], Some("does not apply to the Unix socket unix:/a")),
             (
                 "db1:1",
                 &["--tls", "--tlsCAFile", "/none", "--tlsCertificateKeyFile", "/none"],

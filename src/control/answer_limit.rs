@@ -1,5 +1,5 @@
-//! Bounds the answers whose cost grows with connections and clients: the number that are made at a time, the number of
-//! requests that wait, and the bytes of answers that wait to be sent.
+//! Bounds the answers whose cost grows with connections and clients: how many are made at a time, how many requests
+//! wait, and how many bytes of answers wait to be sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

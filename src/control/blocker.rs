@@ -54,8 +54,8 @@ pub enum BlockerKind {
 }
 
 impl BlockerKind {
-    /// Whether an operator can accept the client by its key. False for blockers of `disabled`: their clients have to
-    /// move back.
+    /// Whether an operator can accept the client by its key. False for blockers of `disabled`, whose clients have to
+    /// move back to plaintext.
     pub(crate) const fn is_acceptable(self) -> bool {
         matches!(self, BlockerKind::PlaintextOpen | BlockerKind::PlaintextSeen)
     }

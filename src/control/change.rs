@@ -183,7 +183,7 @@ pub enum ChangeError {
     /// The configuration has mistakes.
     #[error("{}", .0.iter().map(|mistake| mistake.to_string().replace("\n ", ";")).collect::<Vec<_>>().join(" | "))]
     Configuration(Vec<Mistake>),
-    /// Too many large answers are under way.
+    /// Too many large answers are in progress.
     #[error("too many large answers are in progress; try again in a second")]
     Busy,
     /// A task has panicked.

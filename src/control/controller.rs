@@ -312,7 +312,7 @@ async fn carry_out<T: Send + 'static>(
 
 /// Refuses a change because of its blockers, or returns them as warnings.
 async fn check_blockers(change: &Change, look: impl Future<Output = Vec<Blocker>>) -> Result<Vec<String>, ChangeError> {
-    // A forced change, such as an urgent way back, does not wait for servers that do not answer.
+    // A forced change, such as a rollback, waits for unresponsive servers only up to a bound.
     let looked = if change.force && !change.guard { timeout(FORCED_LOOK, look).await } else { Ok(look.await) };
     let Ok(blockers) = looked else { return Ok(vec![NOT_LOOKED.to_owned()]) };
     let fatal: Vec<_> = blockers.iter().filter(|blocker| blocker.fatal).cloned().collect();

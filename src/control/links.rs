@@ -99,7 +99,7 @@ pub(super) fn dialled(view: &View) -> Vec<DialledDestination> {
     dialled
 }
 
-/// The destinations that were dialled within the guard's window, or have open connections.
+/// The destinations that were dialled within the guard window, or have open connections.
 fn recent(view: &View, open: &HashMap<LinkKey, OpenLinks>) -> Vec<(LinkKey, LinkRecord)> {
     let window = i64::try_from(view.loaded().settings.admin.guard_window.as_millis()).unwrap_or(i64::MAX);
     let now = now_millis();
@@ -132,7 +132,7 @@ struct OpenLinks {
 }
 
 impl OpenLinks {
-    /// Rebuilds a destination that the bounded table has dropped, by the records of its open connections.
+    /// Rebuilds, from the records of its open connections, a destination that the bounded table has dropped.
     fn alone(&self, key: &LinkKey) -> Option<DialledDestination> {
         let original = key.destination.parse().ok().filter(|_| key.route == RouteId::Transparent)?;
         let redirected = Some(RedirectedTo { original, dialled: original });

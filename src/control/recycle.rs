@@ -35,11 +35,11 @@ enum Risk {
 /// Recycles connections that the present policy would not make, each at a message boundary, and waits up to a bound for
 /// them to end.
 ///
-/// Connections at risk are left open, unless forced. Clients with unacknowledged requests are an exception: their
-/// requests are forwarded even after our end, and only one that is in transit at the reset can be lost. Connections of
-/// a member in initial sync are recycled with a warning: most of them are heartbeats; the long reads of a sync end
-/// between two batches, which the server treats as a network error and resumes from MongoDB 4.4 on; and a rollout
-/// cannot wait for a sync of several days.
+/// Connections at risk are left open, unless forced. Those with unacknowledged requests are recycled even without
+/// force: such requests that arrive after tlsramp has closed its sending side are still forwarded, so only one that is
+/// in transit when the connection is reset can be lost. Connections of a member in initial sync are recycled with a
+/// warning: most of them are heartbeats; the long reads of a sync end between two batches, which the server treats as a
+/// network error and resumes from MongoDB 4.4 on; and a rollout cannot wait for a sync of several days.
 pub(super) async fn recycle(view: &View, request: Recycle, caller: &Caller) -> Recycled {
     view.recheck_certificates().await;
     let servers = view.servers();
@@ -74,7 +74,7 @@ fn note(view: &View, recycled: &Recycled, request: Recycle, caller: &Caller) {
         return;
     }
     let with = if request.force { ", forced" } else { "" };
-    let what = format!("{moved} moved, {cut} cut, {waiting} waiting, {at_risk} at risk{with}");
+    let what = format!("{moved} recycled, {cut} cut, {waiting} waiting, {at_risk} at risk{with}");
     let event = if moved + cut > 0 { Event::done } else { Event::kept };
     view.history().note(event(Action::Recycle, what), caller);
 }
@@ -142,14 +142,14 @@ impl Risk {
             Risk::NotMongodb => "they do not carry MongoDB messages, so only a grace time can end them",
             Risk::PassedThrough => "their TLS is passed through, so only a grace time can end them",
             Risk::Unanswered => {
-                "they have sent unacknowledged requests (w: 0); one that is in transit at the reset is lost without \
-                 notice"
+                "they have sent unacknowledged requests (w: 0); one that is in transit when the connection is reset is \
+                 lost without an error"
             }
         };
         let done = match (self.is_moved(), forced) {
-            (true, _) => "moved all the same",
-            (false, true) => "moved by force",
-            (false, false) => "left alone; force moves them too",
+            (true, _) => "recycled anyway",
+            (false, true) => "recycled by force",
+            (false, false) => "left open; force recycles them too",
         };
         format!("{count} at risk, {done}: {why}")
     }

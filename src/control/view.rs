@@ -238,7 +238,7 @@ impl View {
         let arguments = self.arguments.clone();
         let now = blocking(move || config::mode_named(&arguments)).await.ok().flatten();
         let loaded = self.loaded();
-        // If the file cannot be read now, the mode as last read.
+        // If the file cannot be read now, the last one that was read counts.
         now.unwrap_or((loaded.settings.mode, loaded.settings.spelling))
     }
 

@@ -15,7 +15,7 @@ pub(super) fn mode(reply: &ModeReply) -> Page {
         format!("The mode is {mode} from now on, generation {}; it was {was}.", reply.generation)
     });
     if reply.persisted {
-        page.say("A restart starts in it too.");
+        page.say("A restart keeps this mode.");
     }
     warn(&mut page, &reply.warnings);
     page
@@ -50,9 +50,9 @@ pub(super) fn rotate(reply: &RotateReply) -> Page {
 pub(super) fn accept(reply: &AcceptReply) -> Page {
     let key = escaped(&reply.key);
     let mut page = Page::saying(if reply.accepted {
-        format!("{key} is accepted: it no longer stands in the way of requireSSL, which will refuse it.")
+        format!("{key} is accepted: it no longer blocks requireSSL, which will refuse it.")
     } else {
-        format!("{key} is not accepted: while it comes without TLS, it stands in the way of requireSSL.")
+        format!("{key} is not accepted: it blocks requireSSL while it connects without TLS.")
     });
     if !reply.known {
         page.warn("no client with that key has been seen yet");
@@ -65,14 +65,14 @@ pub(super) fn recycle(reply: &RecycleReply) -> Page {
     let RecycleReply { at_risk, left_alone, moved, cut, ended, waiting, .. } = *reply;
     let mut page = Page::default();
     if moved + cut + ended + waiting + left_alone == 0 {
-        page.say("Nothing to move: every open connection conforms to the mode in force.");
+        page.say("Nothing to recycle: every open connection conforms to the mode in force.");
     } else {
-        let mut parts = vec![format!("{} moved", count(moved, "connection"))];
+        let mut parts = vec![format!("{} recycled", count(moved, "connection"))];
         let rest = [
-            (cut, "cut when the grace was over"),
+            (cut, "cut after the grace time"),
             (ended, "ended by client or server"),
             (waiting, "still waiting for a boundary"),
-            (left_alone, "left alone (--force moves them too)"),
+            (left_alone, "left open (--force recycles them too)"),
         ];
         parts.extend(rest.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")));
         page.say(format!("{}.", parts.join(", ")));

@@ -12,8 +12,9 @@ pub(super) fn page(Clients { clients, ssl_mode }: &Clients, plaintext_only: bool
     // A client cannot block the mode in force.
     let required = Mode::parse(ssl_mode, Spelling::Ssl) == Ok(Mode::Require);
     let mut page = Page::saying(sentence(clients, plaintext_only, required));
-    let blocking = if required { "Refused without TLS:" } else { "Without TLS, in the way of requireSSL:" };
-    let others = "Without TLS, not in the way (accepted, moved to TLS, or not seen within --guardWindow):";
+    let blocking = if required { "Refused without TLS:" } else { "Without TLS, blocking requireSSL:" };
+    let others =
+        "Seen without TLS, not blocking requireSSL (accepted, since seen with TLS, or not seen within --guardWindow):";
     let is_plaintext = |row: &ClientRow| row.kind == PLAINTEXT;
     section(&mut page, blocking, clients.iter().filter(|row| row.blocks), now);
     section(&mut page, others, clients.iter().filter(|row| !row.blocks && is_plaintext(row)), now);
@@ -76,7 +77,7 @@ fn sentence(clients: &[ClientRow], plaintext_only: bool, required: bool) -> Stri
         let tls = if plaintext_only || clients.is_empty() {
             String::new()
         } else {
-            format!("; {} with it", count(clients.len(), "row"))
+            format!("; {} with TLS", count(clients.len(), "client"))
         };
         return format!("No client has been seen without TLS{tls}.");
     }
@@ -85,8 +86,8 @@ fn sentence(clients: &[ClientRow], plaintext_only: bool, required: bool) -> Stri
     let way = match (required, blocking) {
         (true, 1) => "has not moved to TLS",
         (true, _) => "have not moved to TLS",
-        (false, 1) => "stands in the way of requireSSL",
-        (false, _) => "stand in the way of requireSSL",
+        (false, 1) => "blocks requireSSL",
+        (false, _) => "block requireSSL",
     };
     format!(
         "{} seen without TLS: {open} with connections open now; {blocking} {way}.",

@@ -11,7 +11,7 @@ use crate::policy::{Mode, Spelling};
 /// The command line of `tlsramp ctl`.
 pub fn command() -> Command {
     let command = Command::new("ctl")
-        .about("Query and control a running proxy: without a command, its status")
+        .about("Query and control a running proxy; without a command, show its status")
         .long_about(LONG_ABOUT)
         .after_long_help(EXIT_CODES);
     with_options(command, true).subcommands([
@@ -73,18 +73,20 @@ fn switch(name: &'static str) -> Arg {
 
 fn read_again_by_force() -> Arg {
     switch(FORCE).help(
-        "Also accept expired TLS files (a certificate of the proxy, all CAs, a required CRL) in place of valid ones",
+        "Load TLS files even if they are expired (the proxy's certificate, every CA, or a required CRL) and the files \
+         in force are not",
     )
 }
 
 fn doctor() -> Command {
     let about = "Check what usually goes wrong, from where the proxy stands, with the remedy for each finding";
     verb(DOCTOR, about, "1: something failed, or refused").long_about(
-        "Check what usually goes wrong, from where the proxy stands, with the remedy for each finding: name resolution; \
-         servers and members, with and without TLS; certificates of both sides; clocks; descriptors; interception rules; the \
-         localhost exception; versions and states of members; the modes of other nodes; ways around the proxy.\n\nThe proxy \
-         connects to every server once with TLS and once without, which servers that accept only one of them log. The result \
-         is given again for ten seconds.",
+        "Check what usually goes wrong, from where the proxy stands, with the remedy for each finding: name \
+         resolution; servers and members, with and without TLS; certificates of both sides; clocks; descriptors; \
+         interception rules; the localhost exception; versions and states of members; the modes of other nodes; \
+         connections that bypass the proxy.\n\n\
+         The proxy connects to every server once with TLS and once without; a server that accepts only one of them \
+         logs the other. The result is reused for ten seconds.",
     )
 }
 
@@ -99,29 +101,28 @@ fn mode() -> Command {
         "Print the mode in force, or change it",
         "1: refused, with the reasons; the mode is unchanged. 3: refused, since the step has blockers",
     )
-        .long_about(
-            "Print the mode in force (one word, in the older spelling), or change it.\n\nThe modes in order: disabled, \
-             allowSSL, preferSSL, requireSSL; the newer spelling is accepted too (allowTLS ...). A change goes one step up; \
-             any other, such as a step back, needs --force. Setting the mode in force again is no error.\n\nA step that would \
-             refuse clients or cut servers off lists them and asks; where standard input or output is no terminal, or with \
-             --json, it is refused (exit code 3). --yes makes it without asking.",
-        )
-        .args([
-            to,
-            switch(YES)
-                .visible_alias("no-guard")
-                .requires(NEW)
-                .help("Do not ask: make the change, and print the blockers as warnings"),
-            switch(FORCE)
-                .requires(NEW)
-                .help("Allow going back, skipping a step, or cutting servers off; do not ask"),
-            switch(GUARD)
-                .requires(NEW)
-                .conflicts_with(YES)
-                .help("Refuse the change, without asking, while `ready` lists a blocker"),
-            switch(PERSIST).requires(NEW).help("Also start in this mode after a restart (needs --stateFile)"),
-            holder.requires(NEW).help("Name of the lease holder on whose behalf to act"),
-        ])
+    .long_about(
+        "Print the mode in force (one word, in the older spelling), or change it.\n\n\
+         The modes in order: disabled, allowSSL, preferSSL, requireSSL; the newer spelling is accepted too (allowTLS \
+         ...). A change goes one step up; any other, such as a step back, needs --force. Setting the mode in force \
+         again is no error.\n\n\
+         A step that would refuse clients or cut servers off lists them and asks; if standard input or output is not a \
+         terminal, or with --json, it is refused (exit code 3). --yes makes it without a question.",
+    )
+    .args([
+        to,
+        switch(YES)
+            .visible_alias("no-guard")
+            .requires(NEW)
+            .help("Do not ask: make the change, and print the blockers as warnings"),
+        switch(FORCE).requires(NEW).help("Allow going back, skipping a step, or cutting servers off; do not ask"),
+        switch(GUARD)
+            .requires(NEW)
+            .conflicts_with(YES)
+            .help("Refuse the change, without asking, while `ready` lists a blocker"),
+        switch(PERSIST).requires(NEW).help("Also start in this mode after a restart (needs --stateFile)"),
+        holder.requires(NEW).help("Name of the lease holder on whose behalf to act"),
+    ])
 }
 
 fn ready() -> Command {
@@ -134,8 +135,9 @@ fn ready() -> Command {
 fn clients() -> Command {
     verb(CLIENTS, "List all clients seen, with and without TLS, by address, application and driver", "")
         .long_about(
-            "List all clients seen, with and without TLS, by address, application and driver.\n\n`accept` and `whois` take \
-             the number in the first column. It belongs to that client for good, also over a restart with --stateFile.",
+            "List all clients seen, with and without TLS, by address, application and driver.\n\n\
+             `accept` and `whois` take the number in the first column. It stays with that client, also over a restart \
+             with --stateFile.",
         )
         .arg(switch(PLAINTEXT).help("Only clients without TLS"))
 }
@@ -183,14 +185,14 @@ fn recycle() -> Command {
     verb(
         RECYCLE,
         "Close connections that the mode in force would not allow, between two messages, so that clients reconnect",
-        "1: some are left (waiting for a message boundary, or at risk and left alone), or refused",
+        "1: some connections remain (waiting for a message boundary, or at risk and left open), or refused",
     )
     .args([
         switch(FORCE)
             .help("Also close connections whose clients may see an error: no replica set behind them, or no MongoDB"),
         seconds(GRACE)
             .value_parser(value_parser!(u64))
-            .help("Then close them at any point; without this option, never"),
+            .help("After SECONDS, close the remaining connections even within a message [default: never]"),
         seconds(WAIT).value_parser(wait).help("Seconds to wait until they are closed [default: 6]"),
     ])
 }
@@ -237,7 +239,7 @@ pub(super) const TARGET: &str = "target";
 pub(super) const GRACE: &str = "grace";
 pub(super) const WAIT: &str = "wait";
 
-const STATUS_ABOUT: &str = "Show the mode, what stands in the way of the next one, servers, certificates and warnings";
+const STATUS_ABOUT: &str = "Show the mode, the blockers of the next one, servers, certificates and warnings";
 
 const LONG_ABOUT: &str = "Query and control a running proxy by its admin port. Without a command, show its status.\n\nA local admin port needs only its \
      address. A remote one requires TLS and a client certificate: --tls, --tlsCAFile and --tlsCertificateKeyFile, named as \
@@ -245,10 +247,12 @@ const LONG_ABOUT: &str = "Query and control a running proxy by its admin port. W
      are wrapped and columns that do not fit are left out (--wide shows them); in a pipe, tables have all columns.";
 
 const EXIT_CODES: &str = "Exit codes:\n  \
-     0  done; ready: no blocker; recycle: no connection is left\n  \
-     1  refused, or it failed: nothing was changed; not ready; doctor: a check failed; accept, whois: none found; recycle: some are left\n  \
+     0  done; ready: no blocker; recycle: no connection remains\n  \
+     1  refused, or it failed: nothing was changed; not ready; doctor: a check failed; accept, whois: none found; \
+     recycle: some connections remain\n  \
      2  usage: the command line, or a TLS file that it names\n  \
-     3  mode: the step has blockers, and nobody agreed to it: nothing was changed\n  \
+     3  mode: the step has blockers and was not confirmed: nothing was changed\n  \
      4  no tlsramp answers at the admin address\n\n\
-     With --json, standard output has one JSON object in all cases but 2: what the admin port answered (whois: what is \
-     left of GET /connections), or, where it did not, {\"error\", \"code\"}. Messages go to standard error.";
+     With --json, standard output is one JSON object, except for exit code 2: the admin port's answer (whois: the \
+     matching rows of GET /connections), or {\"error\", \"code\"} if there was no answer. Messages go to standard \
+     error.";

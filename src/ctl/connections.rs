@@ -21,8 +21,8 @@ pub(super) fn page(reply: &Connections, non_conforming_only: bool, each: bool) -
         (0, _) => "No connection is open.".to_owned(),
         (_, 0) => format!("{open} open, all conforming to the mode in force."),
         (_, some) => format!(
-            "{open} open, {some} of them non-conforming: the mode in force would not make them (`ctl recycle` moves them; \
-             --each says why)."
+            "{open} open, {some} of them non-conforming: the mode in force would not make them (`ctl recycle` ends \
+             them; --each lists the reasons)."
         ),
     });
     if !waiting.is_empty() {
@@ -36,7 +36,7 @@ pub(super) fn page(reply: &Connections, non_conforming_only: bool, each: bool) -
         page.say("--each lists every connection.");
     }
     if *left_out > 0 {
-        page.say(format!("And {} that did not fit the answer.", count(*left_out, "more connection")));
+        page.say(format!("And {} that did not fit into the answer.", count(*left_out, "more connection")));
     }
     page
 }
@@ -72,7 +72,9 @@ fn both_ends(page: &mut Page, row: &ConnectionRow, end: SocketAddr) {
     }
     page.say(match (&row.upstream_local, is_end(&row.peer, end)) {
         (Some(local), true) => format!("{peer} is a client; {upstream} sees it as {}.", escaped(local)),
-        (None, true) => format!("{peer} is a client; its link to {upstream} has no address of its own."),
+        (None, true) => {
+            format!("{peer} is a client; {upstream} sees no address of it (a Unix socket, or not connected yet).")
+        }
         (_, false) => format!("{end}, as {upstream} sees it, is the client {peer}."),
     });
     let who = if row.member { "Member" } else { "Application" };
@@ -92,7 +94,7 @@ fn both_ends(page: &mut Page, row: &ConnectionRow, end: SocketAddr) {
         page.item(label, if text.is_empty() { "unknown".to_owned() } else { text });
     }
     if let Some(reason) = &row.non_conforming {
-        let moving = if row.recycling { ", being moved" } else { "" };
+        let moving = if row.recycling { ", being recycled" } else { "" };
         page.item("Note", StyledText::amber(format!("non-conforming ({}){moving}", escaped(reason))));
     }
 }
@@ -169,7 +171,7 @@ fn table<'a>(connections: impl Iterator<Item = &'a ConnectionRow>) -> TextTable 
         ("CONNECTED TO", 8),
         ("APPLICATION", 0),
         ("KIND", 0),
-        ("SEEN THERE AS", 1),
+        ("SERVER SEES", 1),
         ("AGE", 0),
         ("NOTE", 2),
         ("SERVER", 4),
@@ -192,7 +194,7 @@ fn table<'a>(connections: impl Iterator<Item = &'a ConnectionRow>) -> TextTable 
             notes([
                 row.member.then(|| "member".to_owned()),
                 row.non_conforming.as_deref().map(escaped),
-                row.recycling.then(|| "being moved".to_owned()),
+                row.recycling.then(|| "being recycled".to_owned()),
                 row.waiting.then(|| "waits for a slot".to_owned()),
             ]),
             name(row.upstream.as_deref()),

@@ -59,7 +59,7 @@ fn asks(on_blockers: OnBlockers) -> bool {
 }
 
 fn question(reply: &ErrorReply, mode: &str, called: &str, now: i64) -> Page {
-    let mut page = Page::saying(format!("{mode} would refuse or cut off what is listed here."));
+    let mut page = Page::saying(format!("{mode} would refuse or cut off the following:"));
     ready::list(&mut page, &reply.blockers, now);
     ready::accept_commands(&mut page, &reply.blockers, mode, called);
     page.gap();
@@ -82,7 +82,7 @@ fn is_yes(answer: &str) -> bool {
     ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
 }
 
-const QUESTION: &str = "Change the mode all the same? [y/N] ";
+const QUESTION: &str = "Change the mode anyway? [y/N] ";
 /// Longer answers are not a yes.
 const ANSWER_BYTES: u64 = 64;
 

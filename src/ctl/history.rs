@@ -30,7 +30,7 @@ fn change(entry: &HistoryEntry) -> StyledText {
     let change = format!("{} {}", entry.action.name(), escaped(&entry.what)).trim_end().to_owned();
     match entry.effect {
         Effect::Done => change.into(),
-        Effect::Kept => format!("{change} (already so)").into(),
+        Effect::Kept => format!("{change} (no change)").into(),
         Effect::Refused => StyledText::amber(format!("REFUSED: {change}")),
         Effect::Other => format!("{change} (with an effect unknown to this version)").into(),
     }

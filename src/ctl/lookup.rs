@@ -40,7 +40,7 @@ pub(super) async fn ready(
 fn no_next_step(mode: &str) -> CtlOutput {
     let json = json!({ "mode": mode, "to": null, "ready": true, "blockers": [] }).to_string();
     let page = Page::saying(format!(
-        "The mode is {}, the last: there is no next step. --to MODE asks about any other.",
+        "The mode is {}, the last one: there is no next step. --to MODE shows the blockers of another mode.",
         escaped(mode)
     ));
     CtlOutput { page, json, exit: DONE, notice: None }
@@ -92,7 +92,7 @@ fn nothing_open(target: ConnectionTarget, whose: &str, left_out: usize) -> Strin
     };
     let left_out = match left_out {
         0 => String::new(),
-        more => format!(" among those in the answer ({more} more did not fit it)"),
+        more => format!(" among those in the answer ({more} more did not fit into it)"),
     };
     format!("{nothing}{left_out}; for closed connections, see peer and upstream_local in the proxy's log")
 }

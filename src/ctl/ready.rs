@@ -13,9 +13,12 @@ pub(super) fn page(ready: &Ready, non_conforming: usize, called: &str, now: i64)
     let (mode, to) = (escaped(&ready.mode), escaped(&ready.to));
     let found = &ready.blockers;
     let mut page = Page::saying(if mode == to {
-        format!("{to} is in force already{}", if ready.ready { "." } else { "; what it does not fit:" })
+        format!(
+            "{to} is in force already{}",
+            if ready.ready { "." } else { "; these clients and servers do not conform to it:" }
+        )
     } else if ready.ready {
-        format!("Ready for {to} (the mode is {mode}): nothing stands in its way.")
+        format!("Ready for {to} (the mode is {mode}): there are no blockers.")
     } else {
         not_ready(&to, &mode, found.len())
     });
@@ -25,7 +28,7 @@ pub(super) fn page(ready: &Ready, non_conforming: usize, called: &str, now: i64)
         let old = count(non_conforming, "open connection");
         page.gap();
         page.say(format!(
-            "Besides, {old} would not be made in {mode}; `ctl recycle` moves what can be moved without an error."
+            "In addition, {old} would not be made in {mode}; `ctl recycle` ends those whose clients see no error."
         ));
     }
     page
@@ -33,7 +36,7 @@ pub(super) fn page(ready: &Ready, non_conforming: usize, called: &str, now: i64)
 
 /// The headline above the blockers of a mode.
 pub(super) fn not_ready(to: &str, mode: &str, blockers: usize) -> String {
-    format!("Not ready for {to} (the mode is {mode}): {} in its way.", stand(blockers))
+    format!("Not ready for {to} (the mode is {mode}): {}.", count(blockers, "blocker"))
 }
 
 /// The blockers: clients in a table below each remedy, anything else as sentences above its remedy.
@@ -136,15 +139,10 @@ pub(super) fn accept_commands(page: &mut Page, blockers: &[BlockerReply], to: &s
     }
     let whom = if keyed.len() == 1 { "it" } else { "them" };
     page.gap();
-    page.say(format!("Or accept by name that {to} will refuse {whom}:"));
+    page.say(format!("Or, if {to} may refuse {whom}, accept that:"));
     let command = |(key, number): &(&str, Option<u64>)| match number {
         Some(number) => format!("{called} accept {number}"),
         None => format!("{called} accept {}", quoted(&escaped(key))),
     };
     page.commands(keyed.iter().map(command).collect());
-}
-
-fn stand(number: usize) -> String {
-    let verb = if number == 1 { "stands" } else { "stand" };
-    format!("{} {verb}", count(number, "thing"))
 }

@@ -48,11 +48,11 @@ pub(super) fn json(error: &ClientError) -> String {
 fn hint(code: &str) -> Option<&'static str> {
     match code {
         "IllegalTransition" => Some(
-            "One step up at a time: disabled, allowSSL, preferSSL, requireSSL. Any other change, such as a step back, \
-                 needs --force.",
+            "The mode changes one step up at a time: disabled, allowSSL, preferSSL, requireSSL. Any other change, such \
+             as a step back, needs --force.",
         ),
-        "Unreachable" => Some("Nothing was changed. --force makes the change all the same."),
-        ErrorReply::GUARDED => Some("Nothing was changed. --yes makes the change all the same."),
+        "Unreachable" => Some("Nothing was changed. --force makes the change anyway."),
+        ErrorReply::GUARDED => Some("Nothing was changed. --yes makes the change anyway."),
         _ => None,
     }
 }

@@ -92,12 +92,11 @@ fn next_step(next: Option<&Result<Ready, ClientError>>) -> StyledText {
         Some(Err(error)) => StyledText::amber(format!("not known: {}", escaped(&error.to_string()))),
         Some(Ok(ready)) if ready.ready => {
             let to = escaped(&ready.to);
-            format!("{to}, nothing stands in its way: `ctl mode {to}`").into()
+            format!("{to}, no blockers: `ctl mode {to}`").into()
         }
         Some(Ok(ready)) => {
-            let verb = if ready.blockers.len() == 1 { "stands" } else { "stand" };
             let (to, blockers) = (escaped(&ready.to), by_kind(&ready.blockers));
-            StyledText::amber(format!("{to}, {blockers} {verb} in its way: `ctl ready`"))
+            StyledText::amber(format!("{to}, blocked by {blockers}: `ctl ready`"))
         }
     }
 }
@@ -146,7 +145,7 @@ fn connections(status: &Status) -> StyledText {
         text.push_str(&format!("; {waiting} wait for a slot, --maxIncomingConnections is reached"));
     }
     if counts.recycling > 0 {
-        text.push_str(&format!("; {} being moved", counts.recycling));
+        text.push_str(&format!("; {} being recycled", counts.recycling));
     }
     if counts.non_conforming > 0 {
         text.push_str(&format!("; {} non-conforming: `ctl recycle`", counts.non_conforming));

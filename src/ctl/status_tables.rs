@@ -95,7 +95,7 @@ fn links(links: &[LinkStatus], now: i64) -> TextTable {
         ("LAST OK", 2),
         ("LAST FAILED", 2),
         ("WHY", 0),
-        ("TO NAME IT", 1),
+        ("START WITH", 1),
     ]);
     for link in links {
         let ago = |at: &Option<String>| at.as_deref().map_or_else(|| "never".to_owned(), |at| ago(at, now));

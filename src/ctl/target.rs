@@ -29,7 +29,7 @@ impl ClientTarget {
             return Ok(ClientTarget::Number(number));
         }
         let key = ClientIdentity::parse(text).map(|_| ClientTarget::Key(text.to_owned()));
-        key.map_err(|error| format!("it is no number of `tlsramp ctl clients`, and {error}"))
+        key.map_err(|error| format!("it is not a number in `tlsramp ctl clients`, and {error}"))
     }
 }
 
@@ -40,7 +40,8 @@ impl ConnectionTarget {
         let end = || text.parse().ok().map(ConnectionTarget::End);
         let ip = || bare.parse().ok().map(ConnectionTarget::Ip);
         number().or_else(end).or_else(ip).ok_or_else(|| {
-            "expected IP:PORT ([IP]:PORT for IPv6), an IP address, or a number of `tlsramp ctl clients`; names are not resolved"
+            "expected IP:PORT ([IP]:PORT for IPv6), an IP address, or a number in `tlsramp ctl clients`; names are not \
+             resolved"
                 .to_owned()
         })
     }
@@ -156,7 +157,7 @@ mod tests {
         for wrong in ["nobody", "-1", "10.0.0.7", ""] {
             let error = ClientTarget::parse(wrong).unwrap_err();
             assert!(
-                error.contains("number of `tlsramp ctl clients`") && error.contains("IP/APPLICATION/DRIVER"),
+                error.contains("number in `tlsramp ctl clients`") && error.contains("IP/APPLICATION/DRIVER"),
                 "{error}"
             );
         }

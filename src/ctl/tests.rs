@@ -29,7 +29,7 @@ fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Nothing stands in the way of the mode in force.
+/// The mode in force has no blockers.
 #[test]
 fn clients_without_tls_are_no_obstacle_to_the_mode_in_force() {
     let seen = Clients { clients: vec![reports()], ssl_mode: "requireSSL".into() };
@@ -102,7 +102,7 @@ fn changes_say_what_was_done() {
         (changes::mode(&mode), "The mode is preferSSL from now on, generation 6; it was allowSSL.\n"),
         (
             changes::mode(&kept),
-            "The mode is preferSSL already, generation 6.\nA restart starts in it too.\nwarning: look\n",
+            "The mode is preferSSL already, generation 6.\nA restart keeps this mode.\nwarning: look\n",
         ),
         (
             changes::reload(&kept),
@@ -114,8 +114,8 @@ fn changes_say_what_was_done() {
         ),
         (
             changes::accept(&accepted),
-            "::1/a/- is accepted: it no longer stands in the way of requireSSL, which will refuse it.\nwarning: no client \
-             with that key has been seen yet\n",
+            "::1/a/- is accepted: it no longer blocks requireSSL, which will refuse it.\nwarning: no client with that \
+             key has been seen yet\n",
         ),
     ] {
         assert_eq!(piped(&page), expected);
@@ -129,19 +129,19 @@ fn recycle_counts_and_says_what_is_left() {
     let forced = RecycleReply { left_alone: 0, ..some.clone() };
     let moved = RecycleReply { moved: 1, ended: 1, ..RecycleReply::default() };
     for (reply, left, expected) in [
-        (&none, false, "Nothing to move: every open connection conforms to the mode in force.\n"),
-        (&moved, false, "1 connection moved, 1 ended by client or server.\n"),
+        (&none, false, "Nothing to recycle: every open connection conforms to the mode in force.\n"),
+        (&moved, false, "1 connection recycled, 1 ended by client or server.\n"),
         (
             &some,
             true,
-            "4 connections moved, 1 still waiting for a boundary, 2 left alone (--force moves them too).\nwarning: 2 \
-             connections at risk: the client may see an error\n",
+            "4 connections recycled, 1 still waiting for a boundary, 2 left open (--force recycles them too).\nwarning: \
+             2 connections at risk: the client may see an error\n",
         ),
         (
             &forced,
             true,
-            "4 connections moved, 1 still waiting for a boundary.\nwarning: 2 connections at risk: the client may have \
-             seen an error\n",
+            "4 connections recycled, 1 still waiting for a boundary.\nwarning: 2 connections at risk: the client may \
+             have seen an error\n",
         ),
     ] {
         assert_eq!(piped(&changes::recycle(reply)), expected);
@@ -161,9 +161,7 @@ fn failures_for_people_and_for_programs() {
     let refused = ClientError::Refused { status: 409, reply: Box::new(reply), json: raw.into() };
     let text = piped(&refusal::page(&refused, NOW));
     assert!(
-        text.starts_with(
-            "tlsramp ctl: the guard\nrefuses it\nNothing was changed. --yes makes the change all the same.\n"
-        ),
+        text.starts_with("tlsramp ctl: the guard\nrefuses it\nNothing was changed. --yes makes the change anyway.\n"),
         "{text}"
     );
     assert!(

@@ -70,7 +70,7 @@ impl SteadyClient {
         let mut used = self.used.clone();
         let seen = timeout(PATIENCE, used.wait_for(|used| used.is_some_and(|(_, of)| of == change))).await;
         let seen = seen.ok().and_then(Result::ok).and_then(|used| *used);
-        seen.map(|(local, _)| local).ok_or_else(|| format!("{} got nothing done on a new connection", self.name))
+        seen.map(|(local, _)| local).ok_or_else(|| format!("{} completed no operation on a new connection", self.name))
     }
 }
 
@@ -81,7 +81,7 @@ impl ClientTask {
             let wire = self.wanted.borrow_and_update().clone();
             match wire.connect(self.node).await {
                 Ok(connection) => self.work(connection, change).await,
-                Err(got) => self.tally.count(CountedKind::Operation, &self.name, Err(format!("no connection: {got}"))),
+                Err(got) => self.tally.count(CountedKind::Operation, &self.name, Err(format!("cannot connect: {got}"))),
             }
             if self.wanted.has_changed().unwrap_or(false) {
                 change += 1;
@@ -116,7 +116,7 @@ impl ClientTask {
         }
         match connection.count(&collection).await? {
             found if found == self.inserted => Ok(()),
-            found => Err(format!("{} documents were acknowledged, {found} are there", self.inserted)),
+            found => Err(format!("{} documents were acknowledged, but {found} were found", self.inserted)),
         }
     }
 }

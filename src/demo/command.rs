@@ -21,12 +21,12 @@ pub fn command() -> Command {
     Command::new("demo")
         .about("A rolling upgrade to TLS on three embedded nodes, start to finish")
         .long_about(
-            "A rolling upgrade from plaintext to TLS only, start to finish, on this machine alone: three small \
-             MongoDB-speaking servers, each behind a tlsramp of its own, with clients that never pause. Each step is \
-             checked by real connections against the truth table.\n\n\
-             Exit code: 0 if all agreed with the truth table and no operation failed, 1 if not.",
+            "A rolling upgrade from plaintext to TLS only, from start to finish, on this machine alone: three small \
+             servers that speak MongoDB, each behind its own tlsramp, with clients that never pause. Every step is \
+             checked against the truth table with real connections.\n\n\
+             Exit code: 0 if everything agreed with the truth table and no operation failed, otherwise 1.",
         )
-        .arg(pace.help("Some ten seconds in all, or slow enough to watch"))
+        .arg(pace.help("Speed: about ten seconds in total, or slow enough to watch"))
         .arg(keep.help("Keep everything running afterwards, until Ctrl-C, and print how to connect"))
 }
 

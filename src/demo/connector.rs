@@ -67,7 +67,7 @@ impl NodeConnection {
     pub(super) async fn insert(&mut self, collection: &str, document: RawDocumentBuf) -> Result<(), String> {
         match timely(self.client.insert(DATABASE, collection, &[document])).await? {
             1 => Ok(()),
-            other => Err(format!("an insert of one document made {other}")),
+            other => Err(format!("inserting one document reported {other}")),
         }
     }
 

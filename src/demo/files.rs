@@ -28,9 +28,9 @@ pub(super) enum FilesError {
     Write { folder: PathBuf, error: io::Error },
     #[error("{0}")]
     Make(#[from] certs_gen::Error),
-    #[error("the client's certificate is of no use: {0}")]
+    #[error("the client certificate cannot be used: {0}")]
     Read(#[from] pem::Error),
-    #[error("the client's certificate is of no use: {0}")]
+    #[error("the client certificate cannot be used: {0}")]
     Use(#[from] rustls::Error),
 }
 

@@ -37,17 +37,17 @@ pub(super) struct OutboundListener {
 /// Why a node cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NodeError {
-    #[error("no server: {0}")]
+    #[error("cannot start the server: {0}")]
     Server(#[from] io::Error),
-    #[error("no arguments: {0}")]
+    #[error("invalid arguments: {0}")]
     Arguments(#[from] clap::Error),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Configuration(Vec<Mistake>),
     #[error("{0}")]
     Start(#[from] StartError),
-    #[error("no links to the other nodes: {0}")]
+    #[error("cannot add the links to the other nodes: {0}")]
     Links(#[from] ChangeError),
-    #[error("the listener of {0} is not there")]
+    #[error("the route {0} has no listener")]
     Missing(String),
 }
 

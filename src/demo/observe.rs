@@ -58,7 +58,7 @@ async fn connect(connector: &Connector, node: &DemoNode) -> ClientResult {
 }
 
 fn link_of(node: &DemoNode, local: SocketAddr) -> LinkResult {
-    open(node, local).map(|(_, link)| link).ok_or_else(|| "the node knows no such link".to_owned())
+    open(node, local).map(|(_, link)| link).ok_or_else(|| "the node does not list this link".to_owned())
 }
 
 fn open(node: &DemoNode, peer: SocketAddr) -> Option<(Opening, Link)> {

@@ -9,7 +9,8 @@ use crate::policy::{Link, Mode};
 
 /// Prints the nodes and clients, and the header of the table.
 pub(super) fn introduction(screen: &Screen, nodes: &[DemoNode], clients: usize) {
-    screen.line(screen.paint(Colour::Heading, "Three nodes go from plaintext to TLS only, and nothing stops."));
+    screen
+        .line(screen.paint(Colour::Heading, "Three nodes change from plaintext to TLS only, without an interruption."));
     screen.line("");
     for node in nodes {
         let (name, inbound, server) = (node.name, node.inbound, node.server.local_addr());
@@ -34,14 +35,14 @@ pub(super) fn row(screen: &Screen, name: &str, seen: &Observation, as_it_should_
         let (text, colour) = short(got);
         screen.paint(colour, &cell(text))
     };
-    let mark = if as_it_should_be { "" } else { "   <- not as the truth table says" };
+    let mark = if as_it_should_be { "" } else { "   <- differs from the truth table" };
     let (plaintext, tls, links) = (client(&seen.plaintext), client(&seen.tls), links(&seen.fresh, &seen.held));
     screen.line(format_args!("  {name:NAME$}{plaintext}{tls}{links}{}", screen.paint(Colour::Bad, mark)));
 }
 
 /// Prints the row about the clients after they were moved.
 pub(super) fn moved(screen: &Screen, moved: usize) {
-    let text = format!("{moved} of {moved} moved from plaintext to TLS, one by one, all at work");
+    let text = format!("{moved} of {moved} moved from plaintext to TLS, one by one, without a pause");
     screen.line(format_args!("  {:NAME$}{text}", "clients"));
 }
 
@@ -51,7 +52,7 @@ pub(super) fn legend(screen: &Screen) {
     let lines = [
         ("alert 49", "the TLS alert access_denied".to_owned()),
         ("error 141", format!("\"{TLS_REQUIRED_TEXT}\"")),
-        ("old", "links made before the change keep what they were, as in mongod".to_owned()),
+        ("old", "links made before the change keep their kind, as in mongod".to_owned()),
     ];
     for (word, meaning) in lines {
         screen.line(screen.paint(Colour::Faint, &format!("  {word:LEGEND$}{meaning}")));
@@ -72,7 +73,7 @@ pub(super) fn kept(screen: &Screen, nodes: &[DemoNode], files: &Files) {
     let Some(node) = nodes.first() else { return };
     let (name, inbound, port) = (node.name, node.inbound, node.inbound.port());
     screen.line("");
-    screen.line(format_args!("{name} by TLS:"));
+    screen.line(format_args!("{name} with TLS:"));
     screen.line("");
     screen.line(format_args!(
         "  mongosh --host 127.0.0.1 --port {port} --tls --tlsCAFile {ca} --tlsCertificateKeyFile {client}"
@@ -85,7 +86,7 @@ pub(super) fn kept(screen: &Screen, nodes: &[DemoNode], files: &Files) {
     screen.line("");
     screen.line(format_args!("  mongosh --host 127.0.0.1 --port {port}"));
     screen.line("");
-    screen.line(format_args!("The admin port of {name}: status, clients, the way back:"));
+    screen.line(format_args!("The admin port of {name}: status, clients, a step back, metrics:"));
     screen.line("");
     screen.line(format_args!("  tlsramp ctl --admin {} status", node.admin));
     screen.line(format_args!("  tlsramp ctl --admin {} clients", node.admin));

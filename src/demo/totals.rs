@@ -27,10 +27,10 @@ pub(super) fn show(screen: &Screen, cluster: &Cluster, findings: &Findings, took
     let different = findings.differences.len();
     let [plaintext, tls] = findings.refused;
     let kinds = format!("{plaintext} plaintext, {tls} TLS");
-    let refusals = if good { "as they should be" } else { "" };
+    let refusals = if good { "as expected" } else { "" };
     row(screen, "refused", &thousands(plaintext + tls), &kinds, refusals, good);
-    let verdict = if different == 0 { "as the truth table says".to_owned() } else { format!("different: {different}") };
-    row(screen, "looked at", &thousands(findings.observations), "clients and links", &verdict, different == 0);
+    let verdict = if different == 0 { "as in the truth table".to_owned() } else { format!("different: {different}") };
+    row(screen, "checked", &thousands(findings.observations), "clients and links", &verdict, different == 0);
     screen.line(format_args!("  {:NAME$}{:>NUMBER$}", "time", format!("{:.1} s", took.as_secs_f64())));
     if !good {
         complain(screen, cluster, findings);
@@ -45,7 +45,7 @@ fn row(screen: &Screen, name: &str, number: &str, what: &str, verdict: &str, goo
 
 fn complain(screen: &Screen, cluster: &Cluster, findings: &Findings) {
     screen.line("");
-    screen.line(screen.paint(Colour::Bad, "Not as it should be; the upgrade was stopped there:"));
+    screen.line(screen.paint(Colour::Bad, "The upgrade was stopped because of these differences and failures:"));
     for text in findings.differences.iter().cloned().chain(cluster.tally.first_failures()) {
         screen.line(format_args!("  - {text}"));
     }

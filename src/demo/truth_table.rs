@@ -67,20 +67,20 @@ pub(super) fn differences(node: &str, mode: Mode, seen: &Observation) -> Vec<Str
     let clients = [("plaintext", &seen.plaintext, plaintext(mode)), ("TLS", &seen.tls, tls(mode))];
     for (kind, got, should) in clients {
         if *got != should {
-            differences.push(format!("{node} in mode {mode}: a {kind} client should be {should}, and was {got}"));
+            differences.push(format!("{node} in mode {mode}: a {kind} client should be {should}, but was {got}"));
         }
     }
     let links = [("a new link", &seen.fresh, link(mode)), ("a link from the start", &seen.held, link(HELD_SINCE))];
     for (which, found, should) in links {
         let should = link_name(should);
         let mut differ = |was: &str| {
-            differences.push(format!("{node} in mode {mode}: {which} to another node should be {should}, and {was}"));
+            differences.push(format!("{node} in mode {mode}: {which} to another node should be {should}, but {was}"));
         };
         for linked in found {
             match linked {
                 Ok(link) if link_name(*link) == should => {}
                 Ok(link) => differ(&format!("was {}", link_name(*link))),
-                Err(why) => differ(&format!("is not there: {why}")),
+                Err(why) => differ(&format!("is missing: {why}")),
             }
         }
         if found.len() != LINKS {
@@ -99,7 +99,7 @@ pub(super) const fn link_name(link: Link) -> &'static str {
     match link {
         Link::Plaintext => "plaintext",
         Link::Tls => "TLS",
-        Link::Untouched => "TLS of the node's own",
+        Link::Untouched => "TLS that is passed through",
     }
 }
 
@@ -110,7 +110,7 @@ impl fmt::Display for ClientResult {
             ClientResult::Error { code, text } => write!(f, "refused with error {code}, \"{text}\""),
             ClientResult::Alert(ACCESS_DENIED) => f.write_str("refused with alert 49, access_denied"),
             ClientResult::Alert(other) => write!(f, "refused with alert {other}"),
-            ClientResult::Other(why) => write!(f, "turned away otherwise ({why})"),
+            ClientResult::Other(why) => write!(f, "refused in another way ({why})"),
         }
     }
 }

@@ -126,7 +126,7 @@ impl<'a> Upgrade<'a> {
         if moved == all {
             output::moved(self.screen, moved);
         } else {
-            self.findings.differences.push(format!("all {all} clients should be on TLS, and {moved} are"));
+            self.findings.differences.push(format!("all {all} clients should use TLS, but {moved} do"));
         }
     }
 
@@ -144,7 +144,7 @@ impl<'a> Upgrade<'a> {
         }
         let (counted, seen) = (refused(&self.cluster.nodes), self.findings.refused);
         if counted != seen {
-            let text = format!("{seen:?} refusals (plaintext, TLS) were seen, and the nodes counted {counted:?}");
+            let text = format!("{seen:?} refusals (plaintext, TLS) were observed, but the nodes counted {counted:?}");
             self.findings.differences.push(text);
         }
         for node in &self.cluster.nodes {
@@ -159,7 +159,7 @@ impl<'a> Upgrade<'a> {
         let [operations, heartbeats] =
             [CountedKind::Operation, CountedKind::Heartbeat].map(|of| self.cluster.tally.read(of).done);
         if operations == 0 || heartbeats == 0 {
-            self.findings.differences.push("clients or nodes did nothing at all".to_owned());
+            self.findings.differences.push("no operation of a client or no heartbeat was counted".to_owned());
         }
     }
 }

@@ -55,7 +55,8 @@ impl LoadArgs {
     /// # Errors
     /// A message about options that exclude each other, or a line for each file that cannot be used.
     pub(super) fn of(matches: &ArgMatches) -> Result<LoadArgs, String> {
-        let target: HostPort = matches.get_one(arg::TARGET).cloned().ok_or("--target is missing")?;
+        let target: HostPort =
+            matches.get_one(arg::TARGET).cloned().ok_or("--target is missing: give the HOST:PORT to load")?;
         let workload = matches.get_one(arg::WORKLOAD).copied().unwrap_or(Workload::Ping);
         let connections = matches.get_one::<u32>(arg::CONNECTIONS).map_or(1, |count| *count as usize);
         let mix = matches.get_one::<u32>(arg::MIX).copied();
@@ -108,7 +109,8 @@ fn request(matches: &ArgMatches, workload: Workload) -> Result<LoadRequest, Stri
     };
     let sized = matches!(request, LoadRequest::Echo { .. } | LoadRequest::Insert { .. });
     if !sized && (matches.contains_id(arg::REQUEST) || matches.contains_id(arg::RESPONSE)) {
-        return Err("--request, --response: a MongoDB ping or hello has the size it has; leave them out".to_owned());
+        return Err("--request and --response do not apply to a MongoDB ping or hello, whose size is fixed: omit them"
+            .to_owned());
     }
     Ok(request)
 }
@@ -120,7 +122,7 @@ fn refuse_tls_options(matches: &ArgMatches) -> Result<(), String> {
     };
     let names = [arg::VERSION, arg::RESUME, arg::CA, arg::CERTIFICATE_KEY, arg::INVALID];
     match names.iter().find(|name| given(name)) {
-        Some(name) => Err(format!("--{name} has no meaning without --tls, or a --mix above 0: give both, or neither")),
+        Some(name) => Err(format!("--{name} has no effect without --tls or a --mix above 0: give both or neither")),
         None => Ok(()),
     }
 }
@@ -135,12 +137,17 @@ fn tls(matches: &ArgMatches, target: &HostPort) -> Result<LoadTls, String> {
         ..TlsFiles::default()
     };
     if files.ca.is_none() && !files.allow_invalid_certificates {
-        return Err(format!("--{} needs --{}, or --{} to verify nothing", arg::TLS, arg::CA, arg::INVALID));
+        return Err(format!("--{} requires --{}, or --{} to verify nothing", arg::TLS, arg::CA, arg::INVALID));
     }
-    let name = ServerName::try_from(target.host.clone())
-        .map_err(|_| format!("--{}: no certificate can be for {:?}", arg::TARGET, target.host))?;
+    let name = ServerName::try_from(target.host.clone()).map_err(|_| {
+        format!(
+            "--{}: {:?} is neither a DNS name nor an IP address, so no certificate can be verified for it",
+            arg::TARGET,
+            target.host
+        )
+    })?;
     let material = load(&files)?;
-    let config = material.client_config(std::slice::from_ref(&name)).ok_or("no TLS material")?;
+    let config = material.client_config(std::slice::from_ref(&name)).ok_or("internal error: no TLS configuration")?;
     let mut config = ClientConfig::clone(&config);
     config.resumption =
         if matches.get_flag(arg::RESUME) { Resumption::in_memory_sessions(SESSIONS) } else { Resumption::disabled() };
@@ -158,7 +165,7 @@ fn load(files: &TlsFiles) -> Result<Material, String> {
 
 fn positive(matches: &ArgMatches, name: &str, otherwise: Duration) -> Result<Duration, String> {
     let time = matches.get_one::<Duration>(name).copied().unwrap_or(otherwise);
-    if time.is_zero() { Err(format!("--{name} 0: nothing would be measured")) } else { Ok(time) }
+    if time.is_zero() { Err(format!("--{name} must be greater than 0")) } else { Ok(time) }
 }
 
 fn threads(matches: &ArgMatches) -> usize {
@@ -204,13 +211,13 @@ mod tests {
             ("--target db1", "it has no port"),
             ("--target db1:1 --serve 127.0.0.1:1", "cannot be used with"),
             ("--target db1:1 --connections 0", "not in 1.."),
-            ("--target db1:1 --duration 0", "nothing would be measured"),
-            ("--target db1:1 --tls", "--tls needs --tlsCAFile"),
-            ("--target db1:1 --resume", "--resume has no meaning without --tls"),
-            ("--target db1:1 --mix 0 --tlsCAFile a", "--tlsCAFile has no meaning"),
+            ("--target db1:1 --duration 0", "must be greater than 0"),
+            ("--target db1:1 --tls", "--tls requires --tlsCAFile"),
+            ("--target db1:1 --resume", "--resume has no effect without --tls"),
+            ("--target db1:1 --mix 0 --tlsCAFile a", "--tlsCAFile has no effect"),
             ("--target db1:1 --mix 101", "not in 0..=100"),
             ("--target db1:1 --tls --tlsCAFile /none", "/none: it cannot be read"),
-            ("--target db1:1 --request 5", "has the size it has"),
+            ("--target db1:1 --request 5", "whose size is fixed"),
         ] {
             let error = read(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");

@@ -27,16 +27,16 @@ pub fn command() -> Command {
 fn what() -> Vec<Arg> {
     vec![
         Arg::new(WORKLOAD).value_name("WORKLOAD").value_parser(workload()).default_value("ping").help(
-            "connect: a new connection for each request; ping: requests on open connections; echo: the same by the \
-             protocol of --serve; bulk: large answers by that protocol; idle: open connections that wait after one \
-             request; mixed: requests, every tenth on a new connection",
+            "connect: a new connection for each request; ping: requests on open connections; echo: the same with the \
+             protocol of --serve; bulk: large answers with that protocol; idle: open connections that wait after one \
+             request; mixed: requests, of which every tenth uses a new connection",
         ),
         Arg::new(TARGET)
             .long(TARGET)
             .value_name("HOST:PORT")
             .value_parser(value_parser!(HostPort))
             .required_unless_present(SERVE)
-            .help("The proxy or server to load"),
+            .help("Address of the proxy or server to load"),
         Arg::new(SERVE)
             .long(SERVE)
             .value_name("IP:PORT")
@@ -99,18 +99,19 @@ fn how_much() -> Vec<Arg> {
             .value_name("COUNT")
             .value_parser(value_parser!(u32).range(1..=i64::from(MOST_CONNECTIONS)))
             .default_value("16")
-            .help("Clients at a time, each with a connection of its own"),
+            .help("Number of concurrent clients, each with its own connection"),
         Arg::new(RATE).long(RATE).value_name("PER_SECOND").value_parser(value_parser!(u32).range(1..)).help(
-            "Open loop: this many operations a second over all clients, each timed from when it was due, so that a \
-                 server that stalls gets no fewer. Without it, a client begins the next when the last has ended",
+            "Open loop: operations per second over all clients. Latency counts from the time at which an operation is \
+             due, so a server that stalls does not receive fewer. Without this option, each client starts an operation \
+             when its previous one has ended",
         ),
-        span(DURATION).help(format!("How long it measures [default: {}s]", limits::DURATION.as_secs())),
-        span(WARM_UP).help(format!("How long it runs before that [default: {}s]", limits::WARM_UP.as_secs())),
+        span(DURATION).help(format!("Duration of the measurement [default: {}s]", limits::DURATION.as_secs())),
+        span(WARM_UP).help(format!("Duration of the warm-up before it [default: {}s]", limits::WARM_UP.as_secs())),
         Arg::new(THREADS)
             .long(THREADS)
             .value_name("COUNT")
             .value_parser(value_parser!(u16).range(1..=i64::try_from(MOST_WORKERS).unwrap_or(1)))
-            .help("Threads [default: one for each core]"),
+            .help("Number of threads [default: one per core]"),
     ]
 }
 
@@ -118,15 +119,15 @@ fn tls() -> Vec<Arg> {
     let option = |name: &'static str| Arg::new(name).long(name).help_heading("TLS");
     let file = |name| option(name).value_name("FILE").value_parser(value_parser!(PathBuf));
     vec![
-        option(TLS).action(ArgAction::SetTrue).help("Clients speak TLS"),
+        option(TLS).action(ArgAction::SetTrue).help("Use TLS for all clients"),
         option(MIX)
             .value_name("PERCENT")
             .value_parser(value_parser!(u32).range(0..=100))
-            .help("Percentage of clients that speak TLS, while the others speak plaintext; implies --tls"),
+            .help("Percentage of clients that use TLS; the others use plaintext; implies --tls"),
         option(VERSION)
             .value_name("1.2|1.3")
             .value_parser(["1.2", "1.3"])
-            .help("Only this version [default: the server's choice]"),
+            .help("Use only this TLS version [default: the server's choice]"),
         option(RESUME)
             .action(ArgAction::SetTrue)
             .help("Resume sessions if the server issues tickets; without it, every handshake is a full one"),
@@ -143,7 +144,10 @@ fn shown() -> Vec<Arg> {
             .value_name("PID")
             .value_parser(value_parser!(i32).range(1..))
             .action(ArgAction::Append)
-            .help("Report the processor time of this process for each operation, and its memory for each idle connection; repeatable"),
+            .help(
+                "Report the processor time of this process per operation, and its memory per idle connection; \
+                 repeatable",
+            ),
         Arg::new(JSON).long(JSON).action(ArgAction::SetTrue).help("Print the result as one JSON object"),
     ]
 }
@@ -169,9 +173,10 @@ pub(super) const INVALID: &str = "tlsAllowInvalidCertificates";
 pub(super) const CPU_OF: &str = "cpu-of";
 pub(super) const JSON: &str = "json";
 
-const LONG_ABOUT: &str = "Loads a proxy or a server with clients that speak TLS, plaintext or both, and reports the number of \
-     operations, their latencies, failures, and with --cpu-of their processor time. Requests are MongoDB commands, for a \
-     mongod or a proxy in front of it; echo and bulk need `tlsramp load --serve` as the server.";
+const LONG_ABOUT: &str = "Loads a proxy or a server with clients that use TLS, plaintext or both, and reports the \
+     number of operations, their latencies, failures, and, with --cpu-of, the processor time of other processes. \
+     Requests are MongoDB commands, for a mongod or a proxy in front of it; echo and bulk need `tlsramp load --serve` \
+     as the server.";
 
 const EXIT_CODES: &str =
     "Exit codes:\n  0  measured\n  1  no operation succeeded, or the server could not listen\n  2  usage";

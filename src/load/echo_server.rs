@@ -18,7 +18,7 @@ pub(super) fn serve(service: ServeArgs) -> Result<Infallible, String> {
     let ServeArgs { listen, threads, material } = service;
     let failed = |error: std::io::Error| format!("--serve {listen}: cannot listen: {error}");
     let tls = match &material {
-        Some(material) => Some(material.server_config().ok_or("no TLS material")?),
+        Some(material) => Some(material.server_config().ok_or("internal error: no TLS configuration")?),
         None => None,
     };
     let listeners = bind(listen, threads).map_err(failed)?;

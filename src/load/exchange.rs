@@ -52,7 +52,7 @@ impl Exchange {
         let sent = document.as_bytes().len() as u64;
         match self.client.insert(DATABASE, COLLECTION, &[document]).await.map_err(of_client)? {
             1 => Ok(Transferred { sent, received: 0 }),
-            count => Err(FailureKind::Wrong(format!("an insert of one document made {count}"))),
+            count => Err(FailureKind::Wrong(format!("inserting one document reported {count}"))),
         }
     }
 }

@@ -84,12 +84,12 @@ impl FailureKind {
             FailureKind::Reset => "connection reset".into(),
             FailureKind::Closed => "connection closed before the answer".into(),
             FailureKind::CertificateRequired => {
-                "the server demands a client certificate: give --tlsCertificateKeyFile".into()
+                "the server requires a client certificate: give --tlsCertificateKeyFile".into()
             }
             FailureKind::Socket(why) => format!("connection failed: {}", printable(why)),
             FailureKind::TimedOut => "no answer in time".into(),
             FailureKind::Server { code, text } => format!("server error {code}: {}", printable(text)),
-            FailureKind::Wrong(why) => format!("not an answer: {}", printable(why)),
+            FailureKind::Wrong(why) => format!("invalid answer: {}", printable(why)),
         }
     }
 }

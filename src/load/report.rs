@@ -124,7 +124,7 @@ impl Report {
         if self.operations > 0 {
             None
         } else if self.is_echo {
-            Some("echo and bulk need a server that runs tlsramp load --serve; for a mongod, leave the workload out")
+            Some("echo and bulk need a server that runs tlsramp load --serve; for a mongod, omit the workload")
         } else if self.tls_connections == 0 {
             Some("a server that requires TLS closes plaintext connections: try --tls --tlsCAFile FILE")
         } else {
@@ -136,10 +136,10 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plaintext = self.connections - self.tls_connections;
-        let pace = self.rate.map_or_else(|| "closed loop".to_owned(), |rate| format!("{rate} a second asked for"));
+        let pace = self.rate.map_or_else(|| "closed loop".to_owned(), |rate| format!("{rate}/s requested"));
         writeln!(
             f,
-            "{} of {} at {}: {} by TLS, {plaintext} plaintext, {pace}, {:.1} s",
+            "{} of {} at {}: {} TLS, {plaintext} plaintext, {pace}, {:.1} s",
             self.workload, self.request, self.target, self.tls_connections, self.seconds
         )?;
         writeln!(f, "operations  {}  {:.1}/s", self.operations, self.operations_per_second)?;
@@ -171,13 +171,13 @@ impl fmt::Display for Cpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.2} s user  {:.2} s system", self.user_seconds, self.system_seconds)?;
         if let Some(micros) = self.micros_per_operation {
-            write!(f, "  {micros:.1} us an operation")?;
+            write!(f, "  {micros:.1} us per operation")?;
         }
         if let Some(seconds) = self.seconds_per_gigabyte {
-            write!(f, "  {seconds:.2} s a GB")?;
+            write!(f, "  {seconds:.2} s per GB")?;
         }
         if let Some(bytes) = self.bytes_per_connection {
-            write!(f, "  {:.1} KB a connection", bytes / 1e3)?;
+            write!(f, "  {:.1} KB per connection", bytes / 1e3)?;
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ fn fits_descriptors(args: &LoadArgs) -> Result<(), String> {
         return Ok(());
     }
     let (connections, most) = (args.connections, limit.saturating_sub(OWN_DESCRIPTORS));
-    Err(format!("--connections {connections}: the descriptor limit carries {most}; raise it (ulimit -n)"))
+    Err(format!("--connections {connections}: the descriptor limit allows {most}; raise it (ulimit -n), or use fewer"))
 }
 
 fn measure(args: LoadArgs) -> Result<Report, String> {
@@ -93,7 +93,9 @@ fn measure(args: LoadArgs) -> Result<Report, String> {
 /// Starts a thread that runs its share of the clients.
 fn start(context: Arc<ClientContext>, thread: usize) -> Result<JoinHandle<Measurements>, String> {
     let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("the system gives no thread: {error}"))?;
+    let runtime = runtime.map_err(|error| {
+        format!("cannot start a thread: {error}; use fewer (--threads), or raise the limit (ulimit -u)")
+    })?;
     let work = move || {
         let args = Arc::clone(&context.args);
         let clients = (thread..args.connections).step_by(args.threads);
@@ -107,7 +109,9 @@ fn start(context: Arc<ClientContext>, thread: usize) -> Result<JoinHandle<Measur
         context.measurements.lock().unwrap_or_else(PoisonError::into_inner).clone()
     };
     let started = std::thread::Builder::new().name(format!("load-{thread}")).spawn(work);
-    started.map_err(|error| format!("the system gives no thread: {error}"))
+    started.map_err(|error| {
+        format!("cannot start a thread: {error}; use fewer (--threads), or raise the limit (ulimit -u)")
+    })
 }
 
 /// Updates the progress line until the given time.

@@ -51,7 +51,8 @@ impl RolloutArgs {
         let log = matches.get_one::<String>(LOG).filter(|log| *log != NONE).map(PathBuf::from);
         if target == RolloutTarget::Back(None) && log.is_none() {
             return Err(format!(
-                "--{ROLLBACK} reads the log for where nodes began: name it with --{LOG}, or a mode with --{TO}"
+                "--{ROLLBACK} reads from the log the modes that nodes had before: give the log with --{LOG}, or a mode \
+                 with --{TO}"
             ));
         }
         Ok(RolloutArgs {
@@ -71,7 +72,7 @@ impl RolloutArgs {
 fn nodes(matches: &ArgMatches) -> Result<Vec<NodeHandle>, String> {
     let addresses: Vec<_> = matches.get_many::<AdminAddress>(NODE).unwrap_or_default().collect();
     if addresses.len() > NODES {
-        return Err(format!("--{NODE}: {} nodes, which is more than {NODES}", addresses.len()));
+        return Err(format!("--{NODE} is given {} times; at most {NODES} nodes are supported", addresses.len()));
     }
     let mut names = BTreeSet::new();
     if let Some(twice) = addresses.iter().map(ToString::to_string).find(|name| !names.insert(name.clone())) {
@@ -101,10 +102,10 @@ fn public_addresses(matches: &ArgMatches, names: &BTreeSet<String>) -> Result<Ve
         let wrong = |why: &str| format!("--{PUBLIC} {text}: {why}");
         let (node, address) = text.rsplit_once('=').ok_or_else(|| wrong("expected ADMIN_ADDR=HOST:PORT"))?;
         if !names.contains(node) {
-            return Err(wrong(&format!("{node} is not given as --{NODE}")));
+            return Err(wrong(&format!("{node} is not one of the --{NODE} addresses")));
         }
         if publics.iter().any(|(known, _)| known == node) {
-            return Err(wrong("that node's was given before"));
+            return Err(wrong("an address of that node is already given"));
         }
         let public = match address {
             NONE => PublicAddress::None,
@@ -155,16 +156,16 @@ mod tests {
         for (line, part) in [
             ("--node a:1", "--to"),
             ("--to allowSSL", "--node"),
-            ("--to nonsense --node a:1", "is no mode: expected one of 'disabled'"),
+            ("--to nonsense --node a:1", "unknown mode 'nonsense': expected one of 'disabled'"),
             ("--to allowSSL --node a", "it has no port"),
             ("--to allowSSL --node a:1 --node a:1", "a:1 is given twice"),
-            ("--to allowSSL --node a:1 --public b:1=c:1", "b:1 is not given as --node"),
+            ("--to allowSSL --node a:1 --public b:1=c:1", "b:1 is not one of the --node addresses"),
             ("--to allowSSL --node a:1 --public a:1", "expected ADMIN_ADDR=HOST:PORT"),
             ("--to allowSSL --node a:1 --public a:1=c", "it has no port"),
-            ("--to allowSSL --node a:1 --public a:1=c:1 --public a:1=d:1", "given before"),
+            ("--to allowSSL --node a:1 --public a:1=c:1 --public a:1=d:1", "already given"),
             ("--to allowSSL --node a:1 --wait soon", "--wait"),
-            ("--to allowSSL --node a:1 --tls", "--tls needs --tlsCAFile"),
-            ("--to allowSSL --node unix:/a.sock --tls", "a unix socket, which needs none"),
+            ("--to allowSSL --node a:1 --tls", "--tls requires --tlsCAFile"),
+            ("--to allowSSL --node unix:/a.sock --tls", "does not apply to the Unix socket"),
             ("--to allowSSL --node a:1 --accept reports", "is not the key of a client"),
             ("--rollback --node a:1 --accept 1.1.1.1/a/b", "cannot be used with"),
             ("--to allowSSL --node a:1 --grace soon", "--grace"),

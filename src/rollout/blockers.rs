@@ -25,7 +25,7 @@ impl Rollout {
     /// The blockers that remain when the wait is over; a server that would be unreachable in the mode; a signal.
     pub(super) async fn ready(&self, nodes: &[usize], to: Mode) -> Result<(), Halt> {
         let began = Instant::now();
-        // A node tries TLS to a server once a minute: its last result may be from before the server accepted TLS.
+        // A node tries TLS to a server at most once a minute, so its last result may be older than the server's TLS.
         let fatal_wait = self.wait.min(OTHER_LINK_AGAIN + RECYCLE);
         loop {
             self.check()?;
@@ -91,17 +91,21 @@ impl Rollout {
 
     /// All blockers, with their remedies, and the commands that accept them.
     fn waited_for(&self, found: &BlockersByNode, to: Mode) -> String {
-        let mut lines = vec![format!("waited {} s, and {to} would still hurt:", self.wait.as_secs())];
+        let mut lines = vec![format!("waited {} s; {to} would still refuse or cut off:", self.wait.as_secs())];
         for (node, blockers) in found {
             let (name, ctl) = (self.fleet.name(*node), &self.fleet.node(*node).ctl);
             for BlockerReply { text, remedy, key, .. } in blockers {
                 lines.push(format!("{name}: {}: {}", escaped(text), escaped(remedy)));
-                let accept = |key: &String| format!("{name}: accept it by: {ctl} accept {}", quoted(&escaped(key)));
+                let accept =
+                    |key: &String| format!("{name}: to accept it, run: {ctl} accept {}", quoted(&escaped(key)));
                 lines.extend(key.iter().map(accept));
             }
         }
         if found.values().flatten().any(|blocker| blocker.key.is_some()) {
-            lines.push(format!("or on all nodes at once: the same command with --{ACCEPT} KEY, with the keys above"));
+            lines.push(format!(
+                "or, to accept clients on all nodes at once: run this rollout again with --{ACCEPT} KEY for each key \
+                 above"
+            ));
         }
         lines.join("\n")
     }

@@ -19,36 +19,41 @@ pub fn command() -> Command {
     let grace = Arg::new(GRACE).long(GRACE).value_name("SECONDS").value_parser(value_parser!(u64));
     let log = Arg::new(LOG).long(LOG).value_name("FILE|none").default_value(LOG_DEFAULT);
     let command = Command::new("rollout")
-        .about("The rolling upgrade over many nodes, one step at a time")
+        .about("Change the mode of many nodes, one step at a time: the rolling upgrade, or the way back")
         .long_about(LONG_ABOUT)
         .after_long_help(EXIT_CODES)
         .arg_required_else_help(true);
     with_tls_options(command).args([
-        to.help("The mode to go to, in either spelling: disabled, allowSSL, preferSSL, requireSSL"),
+        to.help("The target mode, in either spelling: disabled, allowSSL, preferSSL, requireSSL"),
         node.value_parser(value_parser!(AdminAddress))
-            .help("A node's admin port, HOST:PORT or unix:PATH; once for each node, all of them"),
+            .help("Admin port of a node, HOST:PORT or unix:PATH; repeat the option for every node"),
         public
             .value_parser(NonEmptyStringValueParser::new())
-            .help("The address at which a node is checked from outside, or none for no check [default: its own name in the set]"),
+            .help("Address at which the node is checked from outside; none: no check [default: its name in the set]"),
         wait.help(format!(
-            "How long each wait for clients and for old connections may take; 0 for no wait [default: {}m]",
+            "Maximum time of each wait for clients and for old connections; 0: do not wait [default: {}m]",
             limits::WAIT.as_secs() / 60
         )),
         accept.conflicts_with(ROLLBACK).help(
-            "Accept on every node that requireSSL will refuse this client (IP/APPLICATION/DRIVER, as `ctl clients` \
-             prints it); repeatable",
+            "Accept on every node that requireSSL will refuse this client (IP/APPLICATION/DRIVER, as printed by \
+             `ctl clients --wide`); repeatable",
         ),
         grace.help(
-            "Cut old connections that have not moved after this many seconds, in the middle of a message if need be; \
-             their clients may see an error [default: never]",
+            "Cut old connections that remain after this many seconds, even within a message; their clients may see an \
+             error [default: never]",
         ),
-        log.value_parser(NonEmptyStringValueParser::new()).help("The change record, which is appended to, or none for no record"),
+        log.value_parser(NonEmptyStringValueParser::new())
+            .help("Log of the rollout, which is appended to; none: no log"),
         switch(DRY_RUN).help("Print the steps and everything that would stop or delay them; change nothing"),
-        switch(AUTO_ROLLBACK).conflicts_with(ROLLBACK).help("If a node fails, take every node back to the mode it had at first"),
-        switch(ROLLBACK).help("Take every node back to the mode it had at first, by the log, or down to --to"),
+        switch(AUTO_ROLLBACK)
+            .conflicts_with(ROLLBACK)
+            .help("If a node fails, take every node back to the mode that it had before the rollout"),
+        switch(ROLLBACK).help(
+            "Take every node back to the mode that it had before the rollout, according to the log, or down to --to",
+        ),
         switch(FORCE).help(
-            "On the way back, go on although a live member is not listed as --node, and refuse TLS clients at disabled \
-             instead of waiting for them",
+            "With --rollback, continue although a live member is not listed as --node, and refuse TLS clients in \
+             disabled instead of waiting for them",
         ),
     ])
 }
@@ -77,18 +82,18 @@ pub(super) const FORCE: &str = "force";
 pub(super) const NONE: &str = "none";
 const LOG_DEFAULT: &str = "tlsramp-rollout.log";
 
-const LONG_ABOUT: &str = "MongoDB's \"Upgrade a Cluster to Use SSL\" as one command: all nodes, one step at a time. No node \
-     takes a step before all have taken the previous one; secondaries go first, then proxies beside applications, then the \
-     primary, which is never stepped down. Before the first step, every node is given the names of all members. Before \
-     each step, all nodes must be healthy, and the node must have no client or link that the new mode would cut off; after \
-     it, the node is checked from outside, and every node must still reach every server. Before requireSSL, it waits for \
-     clients and old connections, and names them.\n\n\
+const LONG_ABOUT: &str = "MongoDB's \"Upgrade a Cluster to Use SSL\" as one command: all nodes, one step at a time. No \
+     node takes a step before all have taken the previous one; secondaries go first, then proxies beside applications, \
+     then the primary, which is never stepped down. Before the first step, every node is given the names of all \
+     members. Before each step, all nodes must be healthy, and the node must have no client or link that the new mode \
+     would cut off; after it, the node is checked from outside, and every node must still reach every server. Before \
+     requireSSL, it waits for clients and old connections, and names them.\n\n\
      List the tlsramp of every mongod and mongos, hidden members and all shards included, and those beside \
      applications.\n\n\
-     It keeps no state: after an interruption, the same command goes on where the nodes are.";
+     It keeps no state: after an interruption, run the same command again: it continues from the present modes.";
 
 const EXIT_CODES: &str = "Exit codes:\n  \
-     0  every node is at the mode, and its file agrees; --dry-run: it could start\n  \
-     1  stopped, failed, interrupted or taken back: the last lines say where every node is, and what to do\n  \
+     0  every node is in the mode, and its configuration names it; --dry-run: the rollout could start\n  \
+     1  stopped, failed, interrupted or taken back: the last lines give every node's mode, and what to do\n  \
      2  usage: the command line, a TLS file that it names, or the log\n  \
-     3  every node is at the mode, and the file of some names another: the line to put there is printed";
+     3  every node is in the mode, but a node's configuration names another: the line to change is printed";

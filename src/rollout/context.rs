@@ -102,8 +102,8 @@ impl Rollout {
         }
     }
 
-    /// The result of a request. `None` if the request failed and may be tried again, as it may fail at a node that is
-    /// being restarted; all nodes can be reached then.
+    /// The result of a request. `None` if the request failed, for example while a node was restarted, and may be tried
+    /// again; all nodes can be reached then.
     ///
     /// # Errors
     /// The request failed too many times in a row.

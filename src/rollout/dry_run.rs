@@ -45,7 +45,7 @@ pub(super) async fn run(fleet: &Fleet, goal: &Goal, last: &LastModes, accept: &[
         }
         Goal::Back(targets) => {
             let left_behind = survey.iter().flat_map(|survey| lines(fleet, &survey.left_behind(&nodes)));
-            stops.extend(left_behind.map(|line| format!("{line} (--force goes on)")));
+            stops.extend(left_behind.map(|line| format!("{line} (--force continues)")));
             plan::all_down(&positions(&nodes), targets)
         }
     };
@@ -67,7 +67,7 @@ pub(super) async fn run(fleet: &Fleet, goal: &Goal, last: &LastModes, accept: &[
             }
         }
         _ if steps.iter().any(|step| step.to == Mode::Disabled) => {
-            say("before disabled, waits for applications to have left TLS (--force turns them away)".to_owned());
+            say("before disabled, waits until applications have left TLS (--force refuses them instead)".to_owned());
         }
         _ => {}
     }
@@ -89,7 +89,7 @@ fn show(nodes: &[Node], steps: &[PlannedStep], say: &impl Fn(String)) {
         say(format!("{:3}. {} ({}): {from} -> {to}", number + 1, nodes[*node].name, nodes[*node].state()));
     }
     if steps.is_empty() {
-        say("nothing to do: every node is there".to_owned());
+        say("nothing to do: every node is in the target mode".to_owned());
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn verify(address: &HostPort, mode: Mode) -> Result<Vec<&'stati
 }
 
 async fn tls(address: &HostPort, mode: Mode) -> Result<&'static str, String> {
-    let hello = client_hello(address).map_err(|error| format!("no TLS hello can be made for {address}: {error}"))?;
+    let hello = client_hello(address).map_err(|error| format!("cannot make a ClientHello for {address}: {error}"))?;
     let mut stream = connect(address).await?;
     // A connection that is closed or reset is an answer too.
     let first_byte = async {
@@ -50,10 +50,13 @@ async fn tls(address: &HostPort, mode: Mode) -> Result<&'static str, String> {
             let got = match first {
                 Some(HANDSHAKE) => "a handshake",
                 Some(ALERT) => "an alert",
-                Some(_) => "something that is no TLS",
-                None => "an end",
+                Some(_) => "bytes that are not TLS",
+                None => "the end of the connection",
             };
-            Err(format!("{address} answers TLS by {got} in mode {mode}: is it this tlsramp that listens there?"))
+            Err(format!(
+                "{address} answers a ClientHello with {got} in mode {mode}: does this node's tlsramp listen there? \
+                 (see --public)"
+            ))
         }
     }
 }
@@ -68,9 +71,9 @@ async fn plaintext(address: &HostPort) -> Result<&'static str, String> {
     let command = rawdoc! { "isMaster": 1, "helloOk": true, "client": metadata };
     match answer(address, client.query("admin", &command)).await? {
         Ok(document) if document.get_i32("code").is_ok_and(|code| code == REFUSED) => Ok("plaintext is refused"),
-        Err(CommandError::Closed | CommandError::Io(_)) => Ok("plaintext is closed"),
+        Err(CommandError::Closed | CommandError::Io(_)) => Ok("plaintext connections are closed"),
         Ok(_) | Err(CommandError::Refused { .. } | CommandError::Malformed(_)) => {
-            Err(format!("{address} still answers plaintext: is it this tlsramp that listens there?"))
+            Err(format!("{address} still answers plaintext: does this node's tlsramp listen there? (see --public)"))
         }
     }
 }
@@ -91,7 +94,9 @@ async fn connect(address: &HostPort) -> Result<TcpStream, String> {
             Err(_) => format!("no connection within {} s", EXTERNAL_CHECK.as_secs()),
         };
         if next > until {
-            return Err(format!("{address} cannot be reached: {why}; if that is no address for here, give --public"));
+            return Err(format!(
+                "cannot connect to {address}: {why}; if this host cannot reach that address, give another with --public"
+            ));
         }
         sleep_until(next).await;
     }

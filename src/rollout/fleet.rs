@@ -107,7 +107,7 @@ impl Fleet {
             let question = ask(self.nodes[*place].clone());
             asking.spawn(async move { (at, question.await) });
         }
-        let unasked = |_: &usize| Err(AnswerError::Unreadable("it was not asked".to_owned()));
+        let unasked = |_: &usize| Err(AnswerError::Unreadable("the request was not sent".to_owned()));
         let mut answers: Vec<_> = places.iter().map(unasked).collect();
         while let Some(answer) = asking.join_next().await {
             // A task that panicked gives no answer.

@@ -53,7 +53,7 @@ fn names(unknown: &[&str]) -> Option<String> {
     let more = unknown.len().saturating_sub(shown.len());
     shown.extend((more > 0).then(|| format!("and {more} more")));
     (!shown.is_empty()).then(|| {
-        format!("before the first step, is told the names of members that it does not know: {}", shown.join(", "))
+        format!("before the first step, gets the names of members that it does not know: {}", shown.join(", "))
     })
 }
 
@@ -94,7 +94,7 @@ fn client(row: &ClientRow, accept: &[String]) -> Option<String> {
     }
     let (shown, ip) = (printable(name.unwrap_or("an unknown client")), printable(&row.ip));
     if row.accepted || accept.contains(&row.key) {
-        return Some(format!("requireSSL refuses {shown} at {ip}, which was accepted by name ({})", escaped(&row.key)));
+        return Some(format!("requireSSL refuses {shown} at {ip}: the refusal is accepted ({})", escaped(&row.key)));
     }
     row.blocks.then(|| format!("before requireSSL, waits for: {shown} at {ip}"))
 }
@@ -102,7 +102,7 @@ fn client(row: &ClientRow, accept: &[String]) -> Option<String> {
 /// Application names of tlsramp's own connections, which follow the mode.
 const OWN: [&str; 2] = ["tlsramp probe", APPLICATION];
 const RULES: &str =
-    "before requireSSL, waits for: its redirect rules, which are not in force (tlsramp netfilter ... --apply)";
+    "before requireSSL, waits for: its redirect rules, which are missing (tlsramp netfilter ... --apply)";
 
 #[cfg(test)]
 mod tests {
@@ -160,7 +160,7 @@ mod tests {
         let found = lines(|node| node.status.bypass = vec![around("2.2.2.2:1"), around("2.2.2.2:2")], Vec::new(), &[]);
         assert!(found.len() == 1 && found[0].contains("2 inbound connections with 2.2.2.2"), "{found:?}");
         let found = lines(|node| node.status.redirect = Some(false), Vec::new(), &[]);
-        assert!(found[0].contains("redirect rules, which are not in force"), "{found:?}");
+        assert!(found[0].contains("redirect rules, which are missing"), "{found:?}");
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
             (client(Some("a"), |row| row.blocks = false), None),
             (
                 client(Some("a"), |row| (row.blocks, row.accepted) = (false, true)),
-                Some("requireSSL refuses a at 1.1.1.1, which was accepted by name (1.1.1.1/a/-)"),
+                Some("requireSSL refuses a at 1.1.1.1: the refusal is accepted (1.1.1.1/a/-)"),
             ),
         ] {
             assert_eq!(lines(|_| {}, vec![row.clone()], &[]).first().map(String::as_str), expected, "{row:?}");

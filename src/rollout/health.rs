@@ -49,7 +49,9 @@ fn sets(nodes: &[Node]) -> Vec<HealthProblem> {
     for (node, one) in nodes.iter().enumerate() {
         if one.state() == MemberState::Standalone && !names.is_empty() {
             let names = names.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", ");
-            let text = format!("its server is a standalone, and others are members of {names}: roll it out by itself");
+            let text = format!(
+                "its server is a standalone, but other nodes are members of {names}: run a separate rollout for it"
+            );
             found.push(HealthProblem { node: Some(node), text, transient: false });
         }
     }
@@ -57,7 +59,7 @@ fn sets(nodes: &[Node]) -> Vec<HealthProblem> {
         let members = nodes.iter().filter(|node| set(node) == Some(name));
         let primaries = members.filter(|node| node.state() == MemberState::Primary).count();
         if primaries != 1 {
-            let text = format!("the set {} has {primaries} primaries, and should have one", printable(name));
+            let text = format!("the set {} has {primaries} primaries; expected one", printable(name));
             found.push(HealthProblem { node: None, text, transient: true });
         }
     }
@@ -70,7 +72,8 @@ fn twice(nodes: &[Node]) -> Vec<HealthProblem> {
     let again = |(node, one): (usize, &Node)| {
         let me = one.me()?;
         let text = format!(
-            "its member {} is another node's too: two --node lead to one, or two proxies front one server",
+            "its server {} is also another node's: two --node options name one tlsramp, or two proxies front one \
+             server",
             printable(&me)
         );
         (!seen.insert(me)).then_some(HealthProblem { node: Some(node), text, transient: false })
@@ -89,7 +92,7 @@ pub(super) fn missing(nodes: &[Node]) -> Vec<HealthProblem> {
     let named = named.map(|host| host.to_ascii_lowercase());
     let missing: BTreeSet<_> = named.filter(|host| !given.contains(host)).collect();
     let problem = |host: String| {
-        let text = format!("the set's member {} is not a listed node: give its tlsramp as --node", printable(&host));
+        let text = format!("the set's member {} is not a listed node: add its tlsramp with --node", printable(&host));
         HealthProblem { node: None, text, transient: false }
     };
     missing.into_iter().map(problem).collect()
@@ -98,7 +101,7 @@ pub(super) fn missing(nodes: &[Node]) -> Vec<HealthProblem> {
 fn too_far(nodes: &[Node], target: Mode) -> Vec<HealthProblem> {
     let above = nodes.iter().enumerate().filter(|(_, node)| node.mode > target);
     let finding = |(node, one): (usize, &Node)| {
-        let text = format!("it is at {}, above {target}: the way back is --rollback --to {target}", one.mode);
+        let text = format!("its mode is {}, above {target}: to go down, use --rollback --to {target}", one.mode);
         HealthProblem { node: Some(node), text, transient: false }
     };
     above.map(finding).collect()
@@ -152,7 +155,11 @@ mod tests {
         };
         let rows: [(Vec<Node>, Option<usize>, &str); 8] = [
             (ill(1, |server| server.up = false), Some(1), "is down"),
-            (ill(2, |server| server.state = Some(MemberState::Other.name().into())), Some(2), "let it recover"),
+            (
+                ill(2, |server| server.state = Some(MemberState::Other.name().into())),
+                Some(2),
+                "wait until it has recovered",
+            ),
             (ill(0, |server| server.state = Some(MemberState::Secondary.name().into())), None, "has 0 primaries"),
             (ill(1, |server| server.state = Some(MemberState::Primary.name().into())), None, "has 2 primaries"),
             (

@@ -16,11 +16,11 @@ pub(super) fn lagging(nodes: &[Node], last: &LastModes) -> Vec<(usize, String)> 
         let was = last.get(&node.name).filter(|was| **was > node.mode);
         let others = highest.filter(|highest| *highest as u8 > node.mode as u8 + 1);
         let than = match (was, others) {
-            (Some(was), _) => format!("the log last saw it at {was}"),
-            (None, Some(highest)) => format!("others are at {highest}"),
+            (Some(was), _) => format!("its last mode in the log is {was}"),
+            (None, Some(highest)) => format!("others are in {highest}"),
             (None, None) => return None,
         };
-        Some(format!("its mode fell behind: it is at {}, and {than} ({CAUSE})", node.mode))
+        Some(format!("its mode has fallen behind: it is {}, but {than} ({CAUSE})", node.mode))
     };
     nodes.iter().enumerate().filter_map(|(place, node)| Some((place, text(node)?))).collect()
 }

@@ -112,7 +112,10 @@ fn text(error: &AnswerError) -> String {
     match error {
         AnswerError::Client(ClientError::Refused { reply, .. }) if reply.code == "Leased" => {
             // The text from the admin port names the holder and the remaining time.
-            format!("{} (another rollout is under way, or was killed less than a minute ago)", printable(&reply.error))
+            format!(
+                "{} (another rollout is in progress, or was killed less than a minute ago)",
+                printable(&reply.error)
+            )
         }
         AnswerError::Client(_) | AnswerError::Unreadable(_) => error.to_string(),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Number of nodes. A replica set has at most 50 members; a sharded cluster has several sets and its mongos.
+/// Maximum number of nodes. A replica set has at most 50 members; a sharded cluster has several sets and its mongos.
 pub(super) const NODES: usize = 256;
 /// Lifetime of a lease: three renewal intervals, so that one renewal may fail. After a rollout was killed, the next one
 /// has to wait for this time.
@@ -18,7 +18,7 @@ pub(super) const RECYCLE: Duration = Duration::from_secs(3);
 pub(super) const UNHEALTHY: Duration = Duration::from_secs(30);
 /// Time for which an admin port may be unreachable: twice the duration of a restart of tlsramp.
 pub(super) const UNREACHED: Duration = Duration::from_secs(5);
-/// Number of consecutive failed requests to a node that is up.
+/// Consecutive failed requests that are tolerated while all nodes can be reached.
 pub(super) const FAILED_REQUESTS: u32 = 3;
 /// Timeout of connecting to a node from outside, and of its answer.
 pub(super) const EXTERNAL_CHECK: Duration = Duration::from_secs(5);
@@ -29,9 +29,9 @@ pub(super) const OWN_ROW: Duration = Duration::from_secs(2);
 pub(super) const RESOLVE: Duration = Duration::from_secs(3);
 /// Time after its last connection for which a peer counts as present: longer than the pause between two heartbeats.
 pub(super) const PEER_SEEN: Duration = Duration::from_secs(60);
-/// Number of clients or connections that one line names.
+/// Maximum number of clients or connections that one line names.
 pub(super) const NAMED_IN_LINE: usize = 4;
-/// Number of remaining connections that are listed for a node when the wait is over: one screen.
+/// Maximum number of remaining connections that are listed for a node when the wait is over: one screen.
 pub(super) const CONNECTIONS_LISTED: usize = 20;
 /// Bytes at the end of the log that are read back: several hundred thousand lines.
 pub(super) const LOG_BYTES: u64 = 16 * 1024 * 1024;

@@ -72,11 +72,13 @@ impl Rollout {
     fn not_told(&self, node: usize, error: &AnswerError) -> Halt {
         let why = match error {
             AnswerError::Client(ClientError::Refused { status: NOT_FOUND, .. }) => {
-                "this tlsramp is too old to be told the names of other sets' and hidden members (it has no POST /members), \
-                 and would verify them by their addresses: update it first"
+                "this tlsramp is too old to accept the names of other sets' and hidden members (it has no POST \
+                 /members), and would verify them by their addresses: update it first"
                     .to_owned()
             }
-            AnswerError::Client(_) | AnswerError::Unreadable(_) => format!("it does not take the members' names: {error}"),
+            AnswerError::Client(_) | AnswerError::Unreadable(_) => {
+                format!("it does not accept the members' names: {error}")
+            }
         };
         Halt::stopped(self.fleet.name(node), why)
     }

@@ -17,7 +17,7 @@
 //! | `dry_run`, `forecast` | `--dry-run`; what later steps will wait for. `forecast` is PURE |
 //! | `fleet`, `node` | the admin ports of all nodes; a node's state, read from its status |
 //! | `lease`, `interrupt`, `halt` | locking out other writers; signals; why a rollout ends early |
-//! | `journal`, `display` | the change record; the progress lines |
+//! | `journal`, `display` | the log; the progress lines |
 //!
 //! A rollout keeps no state: before each step, the nodes' own answers decide the next one. It steps down no primary,
 //! restarts no process, and edits no file of a node.

@@ -105,11 +105,11 @@ impl Node {
             | MemberState::Mongos
             | MemberState::Outbound => None,
             MemberState::Other => {
-                Some("its member is neither PRIMARY, SECONDARY nor ARBITER: let it recover first".to_owned())
+                Some("its server is neither PRIMARY, SECONDARY nor ARBITER: wait until it has recovered".to_owned())
             }
-            MemberState::Unknown => {
-                Some("what its server is, the probe has not learnt (is --upstreamProbe off?)".to_owned())
-            }
+            MemberState::Unknown => Some(
+                "the state of its server is unknown: the probe has no answer yet (is --upstreamProbe off?)".to_owned(),
+            ),
         }
     }
 }
@@ -156,7 +156,7 @@ pub(super) fn positions(nodes: &[Node]) -> Vec<Position> {
 pub(super) fn mode(text: &str) -> Result<Mode, String> {
     let [ssl, tls] = [Spelling::Ssl, Spelling::Tls];
     Mode::parse(text, ssl).or_else(|_| Mode::parse(text, tls)).map_err(|_| {
-        format!("'{}' is no mode: expected one of {}; or {}", printable(text), ssl.expected(), tls.expected())
+        format!("unknown mode '{}': expected one of {}; or {}", printable(text), ssl.expected(), tls.expected())
     })
 }
 
@@ -231,7 +231,7 @@ pub(super) mod tests {
         let node = Node::of("app:28017", beside_an_application).unwrap();
         assert_eq!((node.state(), node.is_outbound_only(), node.ailment()), (MemberState::Outbound, true, None));
         status.ssl_mode = "maybe".into();
-        assert!(Node::of("db1:28017", status.clone()).unwrap_err().contains("'maybe' is no mode"));
+        assert!(Node::of("db1:28017", status.clone()).unwrap_err().contains("unknown mode 'maybe'"));
     }
 
     #[test]
@@ -240,8 +240,8 @@ pub(super) mod tests {
         assert_eq!(node.ailment(), None);
         for (up, state, part) in [
             (false, MemberState::Primary, "is down: it was not probed yet"),
-            (true, MemberState::Other, "let it recover"),
-            (true, MemberState::Unknown, "has not learnt"),
+            (true, MemberState::Other, "wait until it has recovered"),
+            (true, MemberState::Unknown, "is unknown"),
         ] {
             node.server = node.server.map(|server| UpstreamStatus { up, state: Some(state.name().into()), ..server });
             assert!(node.ailment().unwrap().contains(part), "{part}");

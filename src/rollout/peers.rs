@@ -9,9 +9,9 @@
 //!
 //! - the name in the set, or an address that any node resolves that name to;
 //! - an address that the node listens on, or at which the external check reaches it;
-//! - the own name (`me` in `hello`) of the server of an outbound route;
-//! - the names that verify the server of an outbound route (`name=`);
-//! - an outbound route that listens on the address to which the name in the set resolves on that host (`/etc/hosts`).
+//! - the destination of another node's outbound route, if the server there has the name in the set as `me` in its
+//!   `hello`, if the name verifies that server (`name=`), or if the name resolves, at that other node, to the listener of
+//!   the route (`/etc/hosts`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -195,7 +195,7 @@ pub(super) fn answering(nodes: &[Node], known: &ListedNodes, resolved: &Resolved
             let Ok(target) = up.upstream.parse::<HostPort>() else { continue };
             if !known.has(node, &target, resolved) {
                 let name = up.me.as_deref().map(|me| format!(" ({})", printable(me))).unwrap_or_default();
-                let text = format!("a live member at {target}{name}, which is not a listed node");
+                let text = format!("a live member at {target}{name} is not a listed node");
                 found.insert(UnlistedPeer { node, text });
             }
         }
@@ -212,15 +212,16 @@ fn inbound_peer(row: &ClientRow, known: &ListedNodes, now: i64) -> Option<String
     let name = row.application.as_deref().or(row.driver.as_deref()).map(|name| format!(" ({})", printable(name)));
     let name = name.unwrap_or_default();
     Some(format!(
-        "a mongod or mongos at {ip}{name} connects, and is not a listed node: give its tlsramp as --node; if {ip} is \
-         another address of a listed one, name it there with --member NAME:PORT={ip}"
+        "a mongod or mongos at {ip}{name} is connected to it and is not a listed node: add its tlsramp with --node; if \
+         {ip} is another address of a listed node, start this tlsramp with --member NAME:PORT={ip}"
     ))
 }
 
 fn dialled_text(target: &HostPort) -> String {
     format!(
-        "its server is connected to {target}, which is not a listed node (a hidden member?): give its tlsramp as --node; if \
-         it is another name of a listed one, give its name in the set as name= of the outbound route"
+        "its server is connected to {target}, which is not a listed node (a hidden member?): add its tlsramp with \
+         --node; if it is another name of a listed node, give that node's name in the set as name= of the outbound \
+         route"
     )
 }
 

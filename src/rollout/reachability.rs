@@ -21,7 +21,7 @@ pub(super) fn unreached(nodes: &[Node]) -> UnreachedServers {
     for (place, node) in nodes.iter().enumerate() {
         for up in node.outbound.iter().filter(|up| !up.up && !up.checked.is_empty()) {
             let link = node.status.links.iter().find(|link| is_link_of(link, up));
-            let reason = up.reason.as_deref().unwrap_or("no reason is known");
+            let reason = up.reason.as_deref().unwrap_or("the reason is unknown");
             found.insert((place, up.route.clone(), up.upstream.clone()), with_suggestion(reason, link));
         }
         // A failed server is reported above under its name. Skip its redirected link, which is listed under the
@@ -45,7 +45,7 @@ fn is_link_of(link: &LinkStatus, up: &UpstreamStatus) -> bool {
 fn with_suggestion(reason: &str, link: Option<&LinkStatus>) -> String {
     let option = link.and_then(|link| link.suggestion.as_deref());
     let option =
-        option.map(|option| format!("; if that is the server that is meant, start that tlsramp with {option}"));
+        option.map(|option| format!("; if this is the intended server, start the node's tlsramp with {option}"));
     format!("{reason}{}", option.unwrap_or_default())
 }
 
@@ -77,11 +77,11 @@ fn got_worse(before: &[Node], now: &[Node], node: usize, mode: Mode) -> Unreache
             add(place, "inbound", "its server", ailment);
         }
         if (old.status.redirect, new.status.redirect) == (Some(true), Some(false)) {
-            let reason = "its redirect rules are gone (tlsramp netfilter ... --apply)".to_owned();
+            let reason = "its redirect rules are missing (tlsramp netfilter ... --apply)".to_owned();
             add(place, "outbound transparent", "the other members", reason);
         }
         if place == node && !has_probed(old, new, mode) {
-            let reason = format!("its links were not probed since it came to {mode}");
+            let reason = format!("its links were not probed since it changed to {mode}");
             add(place, "outbound", "every server", reason);
         }
     }
@@ -240,7 +240,7 @@ mod tests {
             (well, down, Some("does not reach db7:27017")),
             (down, down, None),
             (well, ill, Some("does not reach its server (inbound): the server behind it is down")),
-            (well, gone, Some("its redirect rules are gone")),
+            (well, gone, Some("its redirect rules are missing")),
             (gone, gone, None),
         ] {
             // Another node took the step.

@@ -26,12 +26,12 @@ impl RemainingConnections {
         let RemainingConnections { rows, count, risks } = self;
         let which = remaining::in_a_line(rows, now_millis());
         let colon = if which.is_empty() { "" } else { ": " };
-        format!("old connections left to move: {count}{colon}{which}{risks}")
+        format!("old connections that remain: {count}{colon}{which}{risks}")
     }
 }
 
 impl Rollout {
-    /// Recycles the old connections of these nodes until none remains that its node's mode would not make.
+    /// Recycles the old connections of these nodes until all open connections conform to their node's mode.
     ///
     /// # Errors
     /// The connections that remain when the wait is over, or a signal.
@@ -71,14 +71,14 @@ impl Rollout {
         if client.status().await.map_err(failed)?.value.connections.non_conforming == 0 {
             return Ok(None);
         }
-        self.display.activity(node, "moving old connections");
+        self.display.activity(node, "recycling old connections");
         // Connections at risk are recycled only with force, and --grace has to end them too.
         let request = RecycleParameters { force: self.grace.is_some(), grace_secs: self.grace, wait_secs: None };
         let reply = client.recycle(&request).await.map_err(failed)?.value;
         let RecycleReply { moved, cut, ended, .. } = reply;
         if moved + cut + ended > 0 {
             let cut = if cut > 0 { format!("{cut} cut, ") } else { String::new() };
-            self.tell(node, &format!("old connections: {moved} moved, {cut}{ended} ended by client or server"));
+            self.tell(node, &format!("old connections: {moved} recycled, {cut}{ended} ended by client or server"));
         }
         let count = client.status().await.map_err(failed)?.value.connections.non_conforming;
         if count == 0 {
@@ -93,17 +93,17 @@ impl Rollout {
         Ok(Some(RemainingConnections { rows, count, risks: risks.concat() + &hint }))
     }
 
-    /// A line for each connection that remains when the wait is over, and the option that ends it.
+    /// A line for each connection that remains when the wait is over, and the option that cuts such connections.
     fn not_moved(&self, remaining: &[(usize, RemainingConnections)]) -> String {
         let mut lines = Vec::new();
         for (node, RemainingConnections { rows, count, risks }) in remaining {
             let name = self.fleet.name(*node);
-            lines.push(format!("{name}: old connections left to move: {count}{risks}"));
+            lines.push(format!("{name}: old connections that remain: {count}{risks}"));
             let rows = remaining::lines(rows, CONNECTIONS_LISTED, now_millis());
             lines.extend(rows.iter().map(|row| format!("{name}: {row}")));
         }
         lines.push(
-            "--grace SECONDS ends the wait: it cuts what has not moved by then, and its clients may see an error"
+            "--grace SECONDS ends the wait: it cuts connections that remain by then, and their clients may see an error"
                 .to_owned(),
         );
         lines.join("\n")

@@ -23,9 +23,9 @@ fn line(row: &ConnectionRow, now: i64) -> String {
     let upstream = row.upstream.as_deref().map(|to| format!(" to {}", printable(to))).unwrap_or_default();
     let kind = row.non_conforming.as_deref().map(|kind| format!(" ({})", printable(kind))).unwrap_or_default();
     let why = if row.recycling {
-        "asked to move, and it has reached no message boundary yet"
+        "being recycled, but it has reached no message boundary yet"
     } else {
-        "left alone, because its client may see an error"
+        "left open, because its client may see an error"
     };
     format!(
         "{} at {} on {}{upstream}{kind}, open since {}: {why}",
@@ -78,11 +78,11 @@ mod tests {
             ..ConnectionRow::default()
         };
         let now = 1_700_000_000_000;
-        let expected = r"application rep\norts at 10.0.0.7:4000 on inbound to 127.0.0.1:27018 (plaintext client), open since 2023-11-14T22:12Z: asked to move, and it has reached no message boundary yet";
+        let expected = r"application rep\norts at 10.0.0.7:4000 on inbound to 127.0.0.1:27018 (plaintext client), open since 2023-11-14T22:12Z: being recycled, but it has reached no message boundary yet";
         assert_eq!(in_a_line(std::slice::from_ref(&row), now), expected);
         let bare =
             ConnectionRow { peer: "p".into(), route: "outbound a:1".into(), member: true, ..ConnectionRow::default() };
-        let expected = "a member at p on outbound a:1, open since 2023-11-14T22:13Z: left alone, because its client may see an error";
+        let expected = "a member at p on outbound a:1, open since 2023-11-14T22:13Z: left open, because its client may see an error";
         assert_eq!(lines(std::slice::from_ref(&bare), 9, now), [expected]);
         let many = vec![bare; 6];
         assert!(in_a_line(&many, now).ends_with("; and 2 more"));

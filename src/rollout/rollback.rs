@@ -49,7 +49,7 @@ async fn take(rollout: &Rollout, step: PlannedStep, nodes: &[Node]) -> Result<Op
             Ok(None)
         }
         Err(Halt::Failed(why)) => {
-            rollout.tell(node, "changed, and not seen so from outside");
+            rollout.tell(node, "changed, but the check from outside failed");
             Ok(Some(why))
         }
         Err(halt @ (Halt::Stopped(_) | Halt::TakenBack(_) | Halt::Interrupted)) => Err(halt),
@@ -84,13 +84,13 @@ async fn finish(
     for (place, node) in nodes.iter().enumerate() {
         let name = rollout.fleet.name(place);
         if let Some(error) = &unreached[place] {
-            left.push(format!("{name}: {error}; it was at {} when last seen", node.mode));
+            left.push(format!("{name}: {error}; its last known mode is {}", node.mode));
         } else if node.mode == Mode::Disabled {
             if let Some(remaining) = rollout.recycle(place).await? {
                 rollout.tell(place, &remaining.text());
             }
         } else if node.mode > targets[place] {
-            left.push(format!("{name}: it stays at {}, one rung from a node that is gone", node.mode));
+            left.push(format!("{name}: it stays in {}, one rung below an unreachable node", node.mode));
         }
     }
     if left.is_empty() { Ok(()) } else { Err(Halt::Failed(left.join("\n"))) }

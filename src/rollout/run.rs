@@ -49,7 +49,7 @@ async fn rollout(args: RolloutArgs) -> ExitCode {
     let is_back = matches!(args.target, RolloutTarget::Back(_));
     let history = match args.log.as_deref().map(|log| journal::history(log, &names, is_back)).transpose() {
         Ok(history) => history.unwrap_or_default(),
-        Err(error) => return usage(&format!("the log cannot be read: {error}")),
+        Err(error) => return usage(&format!("cannot read the log: {error}")),
     };
     let goal = match goal(args.target, &names, history.origins.as_ref()) {
         Ok(goal) => goal,
@@ -63,7 +63,7 @@ async fn rollout(args: RolloutArgs) -> ExitCode {
     let started = Interrupt::listen().and_then(|interrupt| Ok((interrupt, Journal::open(args.log.as_deref())?)));
     let (interrupt, journal) = match started {
         Ok(started) => started,
-        Err(error) => return usage(&format!("the log cannot be written: {error}")),
+        Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
     let leases = match Leases::take(&fleet, &holder()).await {
         Ok(leases) => leases,
@@ -113,7 +113,7 @@ async fn go(rollout: &Rollout, goal: &Goal, origins: Option<Origins>, auto_rollb
     match goal {
         Goal::Up(target) => go_up(rollout, *target, origins, auto_rollback).await,
         Goal::Back(targets) => {
-            rollout.journal.note(format_args!("back to where it began, by \"{}\"", rollout.leases.holder()));
+            rollout.journal.note(format_args!("rollback, by \"{}\"", rollout.leases.holder()));
             let nodes = rollout.reached().await?;
             rollout.tell_lagging(&nodes);
             rollout.none_left_behind(&nodes).await?;
@@ -143,7 +143,7 @@ async fn go_up(rollout: &Rollout, target: Mode, origins: Option<Origins>, auto_r
     reachability::text(&unreached, &rollout.fleet.names()).lines().for_each(|line| rollout.tell_all(line));
     match upgrade(rollout, target, &unreached).await {
         Err(Halt::Failed(why)) if auto_rollback => {
-            rollout.display.line(format_args!("failed: {why}\ntaking every node back to where it began"));
+            rollout.display.line(format_args!("failed: {why}\ntaking every node back to the mode that it had before"));
             rollout.journal.note(format_args!("failed, taking every node back: {}", why.replace('\n', " | ")));
             // A node that is down counts with its last known state.
             match roll_back(rollout, rollout.last_known(nodes), &origins).await {
@@ -184,8 +184,8 @@ async fn end(rollout: &Rollout, goal: &Goal, ended: Result<(), Halt>) -> u8 {
         (Ok(()), false) => FILES_DISAGREE,
         (Ok(()), true) => {
             say(match goal {
-                Goal::Up(mode) => format!("done: every node is at {mode}, and its file agrees"),
-                Goal::Back(_) => "done: every node is back, and its file agrees".to_owned(),
+                Goal::Up(mode) => format!("done: every node is in {mode}, and its configuration names it"),
+                Goal::Back(_) => "done: every node is back, and its configuration names its mode".to_owned(),
             });
             DONE
         }
@@ -217,5 +217,5 @@ fn complain(why: &dyn Display) {
     let _ = writeln!(io::stderr(), "tlsramp rollout: {why}");
 }
 
-const NO_ORIGINS: &str = "the log has no rollout of these very nodes, nor of these among others, so that it is not known where \
-     they began: give --to, or --log";
+const NO_ORIGINS: &str = "the log has no rollout of all these nodes, so the modes that they had before are unknown: \
+     give a mode with --to, or another log with --log";

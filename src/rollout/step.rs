@@ -77,7 +77,7 @@ impl Rollout {
             async { Node::of(&handle.name, handle.client.status().await?.value).map_err(AnswerError::Unreadable) };
         match now.await {
             Ok(now) if now.mode == to => Ok(now.status.generation),
-            Ok(now) => Err(failed(&format!("; it is at {}", now.mode))),
+            Ok(now) => Err(failed(&format!("; its mode is {}", now.mode))),
             Err(_) => Err(failed("")),
         }
     }
@@ -89,7 +89,7 @@ impl Rollout {
     pub(super) async fn check_from_outside(&self, node: usize, now: &Node, mode: Mode) -> Result<String, Halt> {
         let handle = self.fleet.node(node);
         if now.is_outbound_only() {
-            return Ok("verified: its links are up; it takes no clients, so there is nothing to look at".to_owned());
+            return Ok("verified: its links are up; no check from outside, since it has no inbound route".to_owned());
         }
         let address = match &handle.public {
             PublicAddress::At(address) => Some(address.clone()),
@@ -97,10 +97,10 @@ impl Rollout {
             PublicAddress::None => None,
         };
         let Some(address) = address else {
-            return Ok("not looked at from outside: no address is known (--public)".to_owned());
+            return Ok("not checked from outside: no address is known, or --public is none".to_owned());
         };
         let shown = printable(&address.to_string());
-        self.display.activity(node, format!("looking at {shown} from outside"));
+        self.display.activity(node, format!("checking {shown} from outside"));
         let found = external_check::verify(&address, mode).await;
         let found = found.map_err(|why| Halt::failed(&handle.name, printable(&why)))?;
         if !mode.accepts_plaintext() {

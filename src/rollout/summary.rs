@@ -46,7 +46,7 @@ pub(super) fn disagreements(nodes: &[Result<Node, AnswerError>]) -> Vec<String> 
         let Node { name, mode, configured, .. } = node;
         let newer = mode.name(Spelling::Tls);
         format!(
-            "{name} runs in {mode}, and its configuration file or flags say {configured}: put there \
+            "{name} runs in {mode}, but its configuration file or flags name {configured}: change it to \
              `sslMode = {mode}` (YAML: net.tls.mode: {newer}; flag: --sslMode {mode})"
         )
     };
@@ -56,13 +56,17 @@ pub(super) fn disagreements(nodes: &[Result<Node, AnswerError>]) -> Vec<String> 
 /// The operator's next action.
 pub(super) fn advice(halt: &Halt) -> &'static str {
     match halt {
-        Halt::Stopped(_) => "nothing has failed; once that is done, the same command goes on where the nodes are",
-        Halt::Failed(_) => {
-            "every node stays where it is, which works as it is; look at that node, then the same command goes on, or \
-             --rollback takes all back"
+        Halt::Stopped(_) => {
+            "nothing has failed; after that, run the same command again: it continues from the present modes"
         }
-        Halt::TakenBack(_) => "look at that node, then begin again",
-        Halt::Interrupted => "the same command goes on where the nodes are; --rollback takes all back",
+        Halt::Failed(_) => {
+            "every node stays in its mode, and these modes work together; check that node, then run the same command \
+             again to continue, or with --rollback to go back"
+        }
+        Halt::TakenBack(_) => "check that node, then start again",
+        Halt::Interrupted => {
+            "run the same command again: it continues from the present modes; with --rollback, it goes back"
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn survey(
 
 /// A line for each peer, with the node that reports it.
 pub(super) fn lines(fleet: &Fleet, found: &BTreeSet<UnlistedPeer>) -> Vec<String> {
-    found.iter().map(|peer| format!("{} sees {}", fleet.name(peer.node), peer.text)).collect()
+    found.iter().map(|peer| format!("{}: {}", fleet.name(peer.node), peer.text)).collect()
 }
 
 impl Rollout {
@@ -99,8 +99,8 @@ impl Rollout {
     }
 }
 
-const LEFT_BEHIND: &str = "a member that is left in its mode is cut off when the others leave it: list it as --node; --force \
-     goes on without it";
+const LEFT_BEHIND: &str = "a member that stays in its mode is cut off when the others leave that mode: list it as \
+     --node; --force continues without it";
 
 async fn resolve(name: &str) -> Vec<IpAddr> {
     match timeout(RESOLVE, lookup_host((name, 0))).await {

@@ -11,7 +11,7 @@ use crate::policy::Mode;
 /// Upgrades from the nodes' present modes. `unreached` are the servers that were unreachable before the first step.
 ///
 /// # Errors
-/// The reason for stopping. The nodes are within one rung of each other then, so that they still work together.
+/// The reason for stopping. All nodes are within one rung of each other then, so they still work together.
 pub(super) async fn upgrade(rollout: &Rollout, target: Mode, unreached: &UnreachedServers) -> Result<(), Halt> {
     loop {
         let nodes = rollout.healthy(target).await?;

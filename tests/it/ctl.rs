@@ -50,7 +50,7 @@ fn walks_the_ladder_by_hand() {
     let (code, stdout, stderr) = ctl("mode requireSSL");
     assert_eq!((code, &*stdout), (1, ""));
     let refusal = "tlsramp ctl: Illegal state transition for sslMode, attempt to change from allowSSL to requireSSL\n\
-        One step up at a time: ";
+        The mode changes one step up at a time: ";
     assert!(stderr.starts_with(refusal), "{stderr}");
 
     let changed = "The mode is preferTLS from now on, generation 2; it was allowTLS.\n";
@@ -83,10 +83,7 @@ fn finds_who_is_in_the_way_and_accepts_them() {
     client.hello("nightly \u{1b}[31mjob");
     let (code, stdout, stderr) = ctl("ready --to requireSSL");
     assert_eq!((code, &*stderr), (1, ""), "{stdout}");
-    assert!(
-        stdout.starts_with("Not ready for requireSSL (the mode is allowSSL): 1 thing stands in its way.\n"),
-        "{stdout}"
-    );
+    assert!(stdout.starts_with("Not ready for requireSSL (the mode is allowSSL): 1 blocker.\n"), "{stdout}");
     assert!(stdout.contains("nightly \\u{1b}[31mjob") && !stdout.contains('\u{1b}'), "{stdout}");
     let command = stdout.lines().last().unwrap().trim().strip_prefix("tlsramp ").unwrap();
     assert_eq!(command, format!("ctl --admin {admin} accept 1"), "the first client has the first number");
@@ -220,11 +217,11 @@ fn leads_back_to_the_client() {
     assert!(stdout.starts_with("1 connection open, 1 of them non-conforming: "), "{stdout}");
     // The upstream is not a member of a set, so its client could see an error, and its connection is not recycled.
     let (code, stdout, _) = ctl(&admin, "recycle --wait 0");
-    assert!(code == 1 && stdout.contains("1 left alone (--force moves them too)"), "{stdout}");
+    assert!(code == 1 && stdout.contains("1 left open (--force recycles them too)"), "{stdout}");
     drop(client);
     proxy.wait_record(crate::support::Mark::START, |record| record["peer"] == peer.to_string(), SOON);
     let (code, stdout, _) = ctl(&admin, "recycle");
-    assert_eq!((code, stdout.starts_with("Nothing to move")), (0, true), "{stdout}");
+    assert_eq!((code, stdout.starts_with("Nothing to recycle")), (0, true), "{stdout}");
 }
 
 /// A client whose bytes were sent to the upstream and back.
@@ -326,8 +323,8 @@ fn a_remote_admin_port_is_reached_by_tls() {
     }
     for (ca, certificate, code, part) in [
         ("ca.pem", "member.pem", 1, "--adminAllow"),
-        ("ca.pem", "other-ca-client.pem", 4, "--tlsCertificateKeyFile must be for clients"),
-        ("other-ca.pem", "client.pem", 4, "--tlsCAFile must have its CA"),
+        ("ca.pem", "other-ca-client.pem", 4, "--tlsCertificateKeyFile must be a client certificate"),
+        ("other-ca.pem", "client.pem", 4, "--tlsCAFile must contain the CA"),
         ("ca.pem", "encrypted.pem", 2, "--tlsCertificateKeyFilePassword"),
     ] {
         let (ended, stdout, stderr) = tls("127.0.0.1", ca, certificate);

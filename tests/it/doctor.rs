@@ -62,13 +62,13 @@ fn nothing_is_wrong_in_front_of_a_sound_mongod() {
     let proxy = start(&mongod.address(), "allowSSL", &["--upstreamTLS", "never", "--maxIncomingConnections", "100"]);
     let found = checks(&proxy);
     assert!(found.iter().all(|one| one["verdict"] == "ok"), "{found:#?}");
-    find(&found, "upstream", "ok", "it answers by plaintext");
+    find(&found, "upstream", "ok", "it answers in plaintext");
     find(&found, "members", "ok", "MongoDB 6.0.5, STANDALONE");
     find(&found, "clock", "ok", &mongod.address());
     find(&found, "localhostException", "ok", "does not demand authentication");
-    find(&found, "certificates", "ok", "shown to clients, expires in 36");
+    find(&found, "certificates", "ok", "presented to clients, expires in 36");
     find(&found, "bypass", "ok", "no port or connection");
-    find(&found, "interception", "ok", "none are needed");
+    find(&found, "interception", "ok", "no rules are needed");
     let (code, page) = doctor(&proxy, &[]);
     assert_eq!(code, 0, "{page}");
     assert!(page.starts_with("Checked by the proxy, in allowSSL: nothing is wrong.\n\nFine: "), "{page}");
@@ -113,7 +113,7 @@ fn the_localhost_exception_is_seen_without_credentials() {
     assert_eq!(created.get_f64("ok").ok(), Some(1.0), "{created}");
     for server in [&fresh, &auth(&["--setParameter", "enableLocalhostAuthBypass=0"])] {
         let proxy = start(&server.address(), "disabled", &["--upstreamTLS", "never"]);
-        find(&checks(&proxy), "localhostException", "ok", "it is closed");
+        find(&checks(&proxy), "localhostException", "ok", "the exception is closed");
     }
 }
 
@@ -173,7 +173,7 @@ fn certificates_of_servers() {
     find(&found, "peerCertificate", "ok", "its certificate verifies, and expires in 36");
     // In allowSSL the link is plaintext, which this mongod does not take.
     let proxy = start(&mongod.address(), "allowSSL", &["--sslClusterFile", &member]);
-    find(&checks(&proxy), "upstream", "failed", "allowSSL reaches it by plaintext, and that fails");
+    find(&checks(&proxy), "upstream", "failed", "allowSSL connects to it in plaintext, which fails");
 }
 
 #[test]
@@ -323,11 +323,11 @@ fn check_says_what_needs_no_running_proxy() {
     let (code, text) = run(&more);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("is not valid for db1.example") && text.contains("Remedy: reissue it"), "{text}");
-    assert!(!text.contains("reaches it"), "{text}");
+    assert!(!text.contains("connects to it"), "{text}");
     let began = Instant::now();
     let (code, text) = run(&[&more[..], &["--network"]].concat());
     assert_eq!(code, 0, "{text}");
-    let down = format!("warning: servers, {upstream}: allowSSL reaches it by plaintext, and that fails: ");
+    let down = format!("warning: servers, {upstream}: allowSSL connects to it in plaintext, which fails: ");
     assert!(text.contains(&down) && text.contains("checked: name resolution, localhost: "), "{text}");
     assert!(began.elapsed() < Duration::from_secs(15));
 }

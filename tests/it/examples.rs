@@ -66,4 +66,4 @@ const EXAMPLES: [(&str, &[&str]); 6] = [
 
 /// Warnings that belong to an example, or to the certificates and limits of the tests.
 const EXPECTED_WARNINGS: [&str; 3] =
-    ["remote clients look local", "by which members and drivers dial this node", "descriptors, limit "];
+    ["remote clients look local", "to which members and drivers connect", "descriptors, limit "];

@@ -96,7 +96,7 @@ fn what_it_says_to_people_and_when_nothing_answers() {
     assert!(text(&failed).contains("\"connection refused\": "), "{}", text(&failed));
     let usage = load(&["--target", &nobody, "--resume"]);
     assert_eq!(usage.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&usage.stderr).contains("--resume has no meaning without --tls"));
+    assert!(String::from_utf8_lossy(&usage.stderr).contains("--resume has no effect without --tls"));
 }
 
 /// `tlsramp load --serve`, killed on drop.

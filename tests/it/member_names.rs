@@ -37,7 +37,7 @@ fn a_set_is_replaced_by_itself_and_by_nothing_else() {
     assert_eq!(known(&reply), ["localhost:27020", "localhost:27023"]);
     let nowhere = admin.post("/members", &json!({ "sets": { "rs0": ["nobody.invalid:27017"] } }));
     let warned = nowhere["warnings"].to_string();
-    assert!(warned.contains("do not resolve here") && warned.contains("nobody.invalid:27017"), "{nowhere}");
+    assert!(warned.contains("do not resolve on this host") && warned.contains("nobody.invalid:27017"), "{nowhere}");
     let reply = admin.post("/members", &json!({ "sets": { "rs0": [], "none": [] } }));
     assert_eq!(names(&reply["members"]), [("localhost:27020".to_owned(), json!(["option", "rollout"]))]);
     assert_eq!(names(&admin.get("/status")["members"]), names(&reply["members"]));

@@ -50,8 +50,8 @@ fn a_step_with_blockers_is_asked_about_on_a_terminal() {
     for answer in ["n\n", "\n", "what\n", "\u{4}"] {
         let (code, said) = typed(&line, answer);
         assert_eq!(code, 3, "{answer:?}: {said}");
-        assert!(said.starts_with("requireSSL would refuse or cut off what is listed here.\n"), "{said}");
-        assert!(said.contains("reports") && said.contains("Change the mode all the same? [y/N] "), "{said}");
+        assert!(said.starts_with("requireSSL would refuse or cut off the following:\n"), "{said}");
+        assert!(said.contains("reports") && said.contains("Change the mode anyway? [y/N] "), "{said}");
         assert!(said.ends_with("Nothing was changed.\n"), "{said}");
         assert_eq!(mode(&proxy), "preferSSL");
     }
@@ -73,7 +73,7 @@ fn without_a_terminal_a_step_with_blockers_is_refused() {
     {
         let (code, stdout, stderr) = ctl(&admin, line);
         assert_eq!(code, 3, "{line}: {stderr}");
-        assert!(stderr.contains("Nothing was changed. --yes makes the change all the same.\n"), "{stderr}");
+        assert!(stderr.contains("Nothing was changed. --yes makes the change anyway.\n"), "{stderr}");
         assert_eq!(stdout.is_empty(), !line.contains("--json"), "{line}: {stdout}");
         assert_eq!(mode(&proxy), "preferSSL");
     }
@@ -96,8 +96,8 @@ fn without_a_command_it_is_the_status() {
     let address = admin(&proxy);
     let status = ctl(&address, "status").1;
     let lines: Vec<_> = status.lines().map(|line| line.split("  ").next().unwrap()).collect();
-    assert_eq!(lines[..5], ["Mode", "Policy", "Restart", "Next step", "Clients"], "{status}");
-    assert!(status.contains("requireSSL, 1 client stands in its way: `ctl ready`\n"), "{status}");
+    assert_eq!(lines[..5], ["Mode", "Means", "Restart", "Next step", "Clients"], "{status}");
+    assert!(status.contains("requireSSL, blocked by 1 client: `ctl ready`\n"), "{status}");
     for words in [vec!["ctl", "--admin", &address], vec!["status", "--admin", &address]] {
         let (code, stdout, stderr) = ended(&run_to_end(&words));
         assert_eq!((code, stdout.lines().nth(1), &*stderr), (0, status.lines().nth(1), ""), "{words:?}");
@@ -152,7 +152,7 @@ fn load_says_what_is_missing() {
     };
     let (code, stdout, _) = load(&format!("echo --target {target} --tls --tlsCAFile {ca}"));
     assert_eq!(code, 1);
-    assert!(stdout.contains("the server demands a client certificate: give --tlsCertificateKeyFile\n"), "{stdout}");
+    assert!(stdout.contains("the server requires a client certificate: give --tlsCertificateKeyFile\n"), "{stdout}");
     let (code, stdout, _) = load(&format!("--target {target}"));
     assert_eq!(code, 1);
     assert!(stdout.contains("The server is configured to only allow SSL connections"), "{stdout}");

@@ -152,7 +152,7 @@ fn up_the_ladder_and_back_again() {
 
     let (code, stdout, stderr) = rollout.run("--to requireSSL");
     assert_eq!(code, 3, "the files say disabled: {stdout}{stderr}");
-    assert!(stderr.contains("put there `sslMode = requireSSL` (YAML: net.tls.mode: requireTLS"), "{stderr}");
+    assert!(stderr.contains("change it to `sslMode = requireSSL` (YAML: net.tls.mode: requireTLS"), "{stderr}");
     assert_eq!(modes(&members), ["requireSSL"; 3]);
     let rungs = ["allowSSL", "preferSSL", "requireSSL"];
     let expected: Vec<_> = rungs.iter().flat_map(|mode| [1, 2, 0].map(|node| (node, (*mode).to_owned()))).collect();
@@ -210,7 +210,7 @@ fn clients_without_tls_are_waited_for_and_named() {
     kill_process(process::pid(&running.child), Signal::INT).unwrap();
     let (code, output) = running.ends();
     assert_eq!(code, 1, "{output}");
-    assert!(output.contains("interrupted") && output.contains("goes on where the nodes are"), "{output}");
+    assert!(output.contains("interrupted") && output.contains("it continues from the present modes"), "{output}");
     assert_eq!((modes(&members), leases(&members)), (vec!["preferSSL".to_owned(); 3], vec![false; 3]));
 
     drop(reports);
@@ -253,7 +253,7 @@ fn peers_that_are_not_listed_stop_it() {
     for (line, text) in [("--to allowSSL", "stopped: "), ("--to allowSSL --dry-run", "would not start: ")] {
         let (code, stdout, stderr) = rollout.run(line);
         assert_eq!(code, 1, "{stdout}{stderr}");
-        let text = format!("{text}{} sees {stranger}", members[1].node());
+        let text = format!("{text}{}: {stranger}", members[1].node());
         assert!(stderr.contains(&text) || stdout.contains(&text), "{stdout}{stderr}");
     }
     drop(link);
@@ -262,7 +262,7 @@ fn peers_that_are_not_listed_stop_it() {
     let (code, _, stderr) = rollout.run("--to allowSSL");
     assert_eq!(code, 1, "{stderr}");
     assert!(
-        stderr.contains("the set's member 127.0.0.1:1 is not a listed node: give its tlsramp as --node"),
+        stderr.contains("the set's member 127.0.0.1:1 is not a listed node: add its tlsramp with --node"),
         "{stderr}"
     );
     assert_eq!(modes(&members), ["disabled"; 2]);
@@ -278,8 +278,12 @@ fn links_between_members_move_to_tls_before_it_is_required() {
     let mut link = internal(members[1].proxy.outbound(0).port());
     let (code, stdout, stderr) = rollout.run("--to requireSSL");
     assert_eq!((code, modes(&members)), (3, vec!["requireSSL".to_owned(); 2]), "{stdout}{stderr}");
-    assert!(link.is_ended(), "it was moved");
-    assert!(rollout.log().contains(&format!("{}: old connections: 1 moved", members[1].node())), "{}", rollout.log());
+    assert!(link.is_ended(), "it was recycled");
+    assert!(
+        rollout.log().contains(&format!("{}: old connections: 1 recycled", members[1].node())),
+        "{}",
+        rollout.log()
+    );
     drop(internal(members[1].proxy.outbound(0).port()));
 }
 
@@ -295,18 +299,18 @@ fn a_connection_that_does_not_move_is_described_and_a_grace_ends_the_wait() {
     let (code, stdout, stderr) = rollout.run("--to preferSSL --wait 1s");
     assert_eq!(code, 1, "{stdout}{stderr}");
     for text in [
-        &format!("{}: old connections left to move: 1", members[1].node()),
+        &format!("{}: old connections that remain: 1", members[1].node()),
         &format!("{}: a member at 127.0.0.1:", members[1].node()),
         &format!(" on outbound {0} to {0} (plaintext link), open since 20", members[0].me()),
-        "Z: asked to move, and it has reached no message boundary yet",
+        "Z: being recycled, but it has reached no message boundary yet",
         "--grace SECONDS ends the wait",
     ] {
         assert!(stderr.contains(text), "{text}: {stderr}");
     }
-    assert!(stdout.contains("left to move: 1: a member at 127.0.0.1:"), "the screen names it meanwhile: {stdout}");
+    assert!(stdout.contains("that remain: 1: a member at 127.0.0.1:"), "the screen names it meanwhile: {stdout}");
     let (code, stdout, stderr) = rollout.run("--to preferSSL --grace 1");
     assert_eq!((code, modes(&members)), (3, vec!["preferSSL".to_owned(); 2]), "{stdout}{stderr}");
-    assert!(stdout.contains("old connections: 0 moved, 1 cut, 0 ended by client or server"), "{stdout}");
+    assert!(stdout.contains("old connections: 0 recycled, 1 cut, 0 ended by client or server"), "{stdout}");
     assert!(link.is_ended());
 }
 
@@ -318,7 +322,7 @@ fn a_client_is_accepted_on_all_nodes_at_once() {
     reports.iter_mut().for_each(|reports| drop(reports.hello("reports")));
     let (code, stdout, stderr) = rollout.run("--to requireSSL --wait 0");
     assert_eq!(code, 1, "{stdout}{stderr}");
-    assert!(stderr.contains("or on all nodes at once: the same command with --accept KEY"), "{stderr}");
+    assert!(stderr.contains("on all nodes at once: run this rollout again with --accept KEY"), "{stderr}");
     let (code, stdout, stderr) = rollout.run("--to requireSSL --wait 1s --accept 127.0.0.1/reports/wire");
     assert_eq!((code, modes(&members)), (3, vec!["requireSSL".to_owned(); 3]), "{stdout}{stderr}");
     let text = "accepted on every node, known to 3 of 3: 127.0.0.1/reports/wire";
@@ -334,7 +338,8 @@ fn a_node_that_fails_stops_it_and_may_take_all_back() {
     let (code, stdout, stderr) = rollout.run(&wrong);
     assert_eq!(code, 1, "{stdout}{stderr}");
     assert!(
-        stderr.contains(&format!("failed: {}: ", members[0].node())) && stderr.contains("is it this tlsramp"),
+        stderr.contains(&format!("failed: {}: ", members[0].node()))
+            && stderr.contains("does this node's tlsramp listen there?"),
         "{stderr}"
     );
     assert_eq!(modes(&members), ["allowSSL"; 3], "the others stay");
@@ -359,7 +364,7 @@ fn a_node_that_fails_stops_it_and_may_take_all_back() {
     assert_eq!(code, 1, "{output}");
     let node = members[2].node();
     assert!(
-        output.contains(&format!("failed: {node}: ")) && output.contains("it was at preferSSL when last seen"),
+        output.contains(&format!("failed: {node}: ")) && output.contains("its last known mode is preferSSL"),
         "{output}"
     );
     assert_eq!(modes(&members[..2]), ["allowSSL"; 2], "one rung below it and no further");
@@ -376,7 +381,7 @@ fn a_server_that_is_ill_stops_it() {
     crate::support::wait("the probe knows", knows);
     let (code, stdout, _) = rollout.run("--to allowSSL --dry-run");
     assert_eq!(code, 1);
-    let text = format!("would not start: {}: its member is neither PRIMARY, SECONDARY nor ARBITER", members[1].node());
+    let text = format!("would not start: {}: its server is neither PRIMARY, SECONDARY nor ARBITER", members[1].node());
     assert!(stdout.contains(&text), "{stdout}");
 }
 
@@ -402,7 +407,7 @@ fn every_node_is_told_the_names_of_all_members_of_all_sets() {
     let (code, stdout, stderr) = rollout.run("--to allowSSL --dry-run");
     assert_eq!(code, 0, "{stdout}{stderr}");
     let (shard_node, hidden_name) = (members[3].node(), members[2].me());
-    let line = format!("{shard_node}: before the first step, is told the names of members that it does not know: ");
+    let line = format!("{shard_node}: before the first step, gets the names of members that it does not know: ");
     assert!(stdout.lines().any(|text| text.starts_with(&line) && text.contains(&hidden_name)), "{stdout}");
     assert!(told(&members[0].proxy).is_empty(), "a dry run changes nothing");
 
@@ -429,7 +434,7 @@ fn a_tlsramp_too_old_to_be_told_names_stops_it() {
     let rollout = Rollout::of(&members[..1]).with([old.clone()]);
     let (code, stdout, stderr) = rollout.run("--to allowSSL");
     assert_eq!(code, 1, "{stdout}{stderr}");
-    let text = format!("stopped: {old}: this tlsramp is too old to be told the names");
+    let text = format!("stopped: {old}: this tlsramp is too old to accept the names");
     assert!(stderr.contains(&text) && stderr.contains("update it first"), "{stderr}");
     assert_eq!(modes(&members), ["disabled"; 2]);
 }
@@ -486,7 +491,7 @@ fn a_proxy_beside_an_application_steps_with_the_others() {
     let order: Vec<_> = changed.iter().map(|line| line.split(' ').next().unwrap()).collect();
     let rung = [members[1].node(), members[2].node(), node.clone(), members[0].node()];
     assert_eq!(order, [&rung[..]; 3].concat(), "after the secondaries, before the primary");
-    assert!(rollout.log().contains("it takes no clients, so there is nothing to look at"), "{}", rollout.log());
+    assert!(rollout.log().contains("no check from outside, since it has no inbound route"), "{}", rollout.log());
     assert!(stdout.contains(&format!("{node}  OUTBOUND    requireSSL")), "{stdout}");
 
     // Its TLS link conforms to the policy, so that the way back does not wait for it.
@@ -539,10 +544,10 @@ fn a_live_member_that_is_not_listed_stops_the_way_back_and_a_dead_one_does_not()
     let all = Rollout::of(&members);
     assert_eq!(all.run("--to allowSSL").0, 3);
     let two = Rollout { nodes: all.nodes[..2].to_vec(), folder: all.folder };
-    let (third, text) = (members[2].me(), "which is not a listed node");
+    let (third, text) = (members[2].me(), "is not a listed node");
     for (line, prefix) in [("--rollback", "stopped: "), ("--rollback --dry-run", "would not start: ")] {
         let (code, stdout, stderr) = two.run(line);
-        let said = format!("{prefix}{} sees a live member at {third} ({third}), {text}", members[1].node());
+        let said = format!("{prefix}{}: a live member at {third} ({third}) {text}", members[1].node());
         assert!(code == 1 && (stdout.contains(&said) || stderr.contains(&said)), "{stdout}{stderr}");
     }
     assert_eq!(modes(&members), ["allowSSL"; 3]);
@@ -552,7 +557,7 @@ fn a_live_member_that_is_not_listed_stops_the_way_back_and_a_dead_one_does_not()
         (0, ["disabled", "disabled", "allowSSL"].map(String::from).to_vec()),
         "{stdout}{stderr}"
     );
-    assert!(stdout.contains("sees a live member at"), "{stdout}");
+    assert!(stdout.contains(": a live member at"), "{stdout}");
 
     // An emergency: a node's host is down, and it is left out.
     assert_eq!(two.run("--to allowSSL").0, 1, "up, it is missed");
@@ -574,7 +579,7 @@ fn a_node_whose_mode_fell_behind_is_named_and_brought_up() {
     assert_eq!(rollout.run("--to preferSSL").0, 3);
     let lost = json!({ "mode": "disabled", "force": true });
     admin::of(&members[2].proxy).put("/mode", &lost);
-    let text = "its mode fell behind: it is at disabled, and the log last saw it at preferSSL";
+    let text = "its mode has fallen behind: it is disabled, but its last mode in the log is preferSSL";
     let (_, stdout, _) = rollout.run("--to preferSSL --dry-run");
     assert!(stdout.contains(&format!("{}: {text}", members[2].node())), "{stdout}");
     let (code, stdout, stderr) = rollout.run("--to preferSSL");
@@ -622,7 +627,7 @@ fn printed_commands_run_as_they_are_printed() {
     let output = process::output(command, LIMIT).unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    let printed = stderr.lines().find_map(|line| line.split_once("accept it by: ")).map(|(_, printed)| printed);
+    let printed = stderr.lines().find_map(|line| line.split_once("to accept it, run: ")).map(|(_, printed)| printed);
     let printed = printed.unwrap_or_else(|| panic!("no command is printed: {stderr}"));
     assert!(printed.contains(" --tls --tlsCAFile '") && printed.contains(" --tlsCertificateKeyFile '"), "{printed}");
     let mut shell = process::tethered("/bin/sh");
@@ -638,12 +643,12 @@ fn printed_commands_run_as_they_are_printed() {
 fn what_cannot_be_meant_is_usage() {
     let rollout = Rollout { nodes: vec!["127.0.0.1:1".to_owned()], folder: Scratch::new("rollout") };
     for (line, part) in [
-        ("--to nonsense", "is no mode"),
+        ("--to nonsense", "unknown mode 'nonsense'"),
         ("", "--to"),
         ("--to allowSSL --node 127.0.0.1:1", "is given twice"),
-        ("--rollback", "has no rollout of these very nodes"),
-        ("--to allowSSL --log /nowhere/log", "the log cannot be"),
-        ("--to allowSSL --tls", "--tls needs --tlsCAFile"),
+        ("--rollback", "has no rollout of all these nodes"),
+        ("--to allowSSL --log /nowhere/log", "cannot write the log"),
+        ("--to allowSSL --tls", "--tls requires --tlsCAFile"),
     ] {
         let (code, _, stderr) = rollout.run(line);
         assert!(code == 2 && stderr.contains(part), "{line}: {code} {stderr}");

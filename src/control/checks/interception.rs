@@ -50,8 +50,8 @@ impl Interception {
         self.is_expected() && self.server.is_some_and(|server| !ours(server)) && !self.advertised.is_some_and(ours)
     }
 
-    /// The server's port, if drivers bypass this proxy: the set advertises that port, the inbound route listens on
-    /// others, and no rules redirect it.
+    /// The server's port, if drivers bypass this proxy: the set advertises that port, the inbound route does not listen
+    /// on it, and no rules redirect it.
     pub(crate) fn leads_around(&self) -> Option<u16> {
         let server = self.server.filter(|server| self.advertised == Some(*server) && !self.listens.contains(server));
         server.filter(|_| !self.is_expected())

@@ -154,8 +154,8 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
         (Link::Tls, _) if fault == PeerFault::TlsDisabled => ("TLS", STEP_UP),
         (Link::Tls, _) if bypasses => (
             "TLS",
-            "enable TLS on that server, with a certificate for its name; servers that the rules do not redirect to are \
-             not affected",
+            "enable TLS on that server, with a certificate for its name; if the rules do not redirect connections to \
+             it, ignore this blocker",
         ),
         (Link::Tls, true) if route == RouteId::Inbound => (
             "TLS",
@@ -164,7 +164,7 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
         ),
         (Link::Tls, true) => ("TLS", "enable TLS on that server, with a certificate for the name that is dialled"),
         (Link::Tls, false) => ("TLS", "check that server: it is unreachable now too"),
-        (Link::Plaintext | Link::Untouched, _) => ("plaintext", "let that server accept plaintext again first"),
+        (Link::Plaintext | Link::Untouched, _) => ("plaintext", "make that server accept plaintext again first"),
     };
     let gone = if open == Some(0) { NOT_CONNECTED } else { "" };
     Blocker {
@@ -172,11 +172,11 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
         fatal: by_the_change,
         text: if bypasses {
             format!(
-                "in {to}, tlsramp connects to {upstream} by {kind} once its connections, which were made before the \
-                 redirect, are made again, and that fails: {reason}"
+                "connections to {upstream} were made before the redirect; once they are made again, {to} uses {kind} \
+                 for them, and a trial of that failed: {reason}"
             )
         } else {
-            format!("in {to}, tlsramp connects to {upstream} ({route}) by {kind}, and that fails: {reason}")
+            format!("in {to}, connections to {upstream} ({route}) use {kind}, which fails: {reason}")
         },
         remedy: remedy.unwrap_or_else(|| usual.into()) + gone,
         address: Some(upstream),
@@ -197,7 +197,7 @@ fn refused(client: &BlockingClient, by_tls: bool) -> Blocker {
         (false, false) if !identity.is_named() => ("without TLS", NAMELESS),
         (false, false) => (
             "without TLS",
-            "move the client to TLS and recycle its old connections, or accept that it will be refused (`tlsramp ctl accept`)",
+            "move the client to TLS and recycle its old connections; or, if it may be refused, accept it by its key",
         ),
         (false, true) => ("without TLS", "bring that member to preferSSL or beyond, then recycle its old connections"),
         _ if !identity.is_named() => {
@@ -227,18 +227,18 @@ fn refused(client: &BlockingClient, by_tls: bool) -> Blocker {
 }
 
 /// The remedy for the clients of an address that has used more names than are kept.
-const MANY: &str = "check the clients at that address: a scanner, or many hosts behind one address; accept all of them \
-    by this key, or wait until --guardWindow has passed";
+const MANY: &str = "check the clients at that address: they may be a scanner, or many hosts behind NAT; accept all of \
+     them by the key of this row, or wait until --guardWindow has passed";
 
 /// The remedy for a client without a name.
-const NAMELESS: &str = "move the client to TLS and recycle its old connections; since it sends no name, tlsramp cannot \
-    see that it has moved: then accept it by its key, or wait until --guardWindow has passed";
+const NAMELESS: &str = "move the client to TLS and recycle its old connections; it sends no name, so tlsramp cannot \
+     see that it has moved: accept it by its key afterwards, or wait until --guardWindow has passed";
 
 /// The client's application and driver, as far as known.
 fn name(client: &BlockingClient) -> String {
     if let Some(names) = client.more_names {
         let what = if client.identity.is_member() { "members" } else { "applications" };
-        return format!("a group of {what} with about {names} further names");
+        return format!("a group of {what} with about {names} more names");
     }
     let what = if client.identity.is_member() { "member" } else { "application" };
     let driver = client.driver().as_deref().map(printable);

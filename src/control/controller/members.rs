@@ -29,7 +29,7 @@ impl Controller {
     async fn replace_members(&self, names: &MemberSets) -> Result<Vec<String>, ChangeError> {
         let newer = NamedSets::parse(&names.sets).map_err(ChangeError::Names)?;
         {
-            // Waits for a change in progress, which may be checking by which names servers can be reached.
+            // A change in progress may be verifying servers by the present names: waits until it is done.
             let _changing = self.changing.lock().await;
             if !names.force {
                 self.check_lease(names.holder.as_deref())?;
@@ -58,7 +58,8 @@ impl Controller {
         if !unresolved.is_empty() {
             let names = unresolved.join(", ");
             warnings.push(format!(
-                "these names do not resolve here, so no peer is verified by them: {names}; check DNS or /etc/hosts"
+                "these names do not resolve on this host, so no peer is verified by them: {names}; check DNS or \
+                 /etc/hosts"
             ));
         }
         Ok(warnings)

@@ -1,4 +1,4 @@
-//! The checks of this host's own network: interception rules, and ports and connections that lead around this proxy.
+//! The checks of this host's own network: interception rules, and ports and connections that bypass this proxy.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use crate::text::printable;
 pub(super) fn rules(interception: &Interception, mode: Mode) -> DoctorFinding {
     let id = DoctorCheck::Interception;
     if !interception.is_expected() {
-        return DoctorFinding::ok(id, NETFILTER, "none are needed: no transparent route is configured");
+        return DoctorFinding::ok(id, NETFILTER, "no rules are needed: no transparent route is configured");
     }
     match (interception.missing(mode), interception.rules) {
         (Some(missing), _) => {
@@ -23,14 +23,14 @@ pub(super) fn rules(interception: &Interception, mode: Mode) -> DoctorFinding {
             DoctorFinding::bad(id, NETFILTER, verdict, missing.text, "`tlsramp netfilter --apply`")
         }
         (None, None) => {
-            let (text, remedy) = ("they have not been checked yet", "ask again in a few seconds");
+            let (text, remedy) = ("the rules were not checked yet", "try again in a few seconds");
             DoctorFinding::bad(id, NETFILTER, CheckVerdict::NotChecked, text, remedy)
         }
-        (None, Some(_)) => DoctorFinding::ok(id, NETFILTER, "they are in force"),
+        (None, Some(_)) => DoctorFinding::ok(id, NETFILTER, "the rules are in force"),
     }
 }
 
-/// Ports and connections that lead around this proxy. To be called after a scan for connections.
+/// Ports and connections that bypass this proxy. To be called after a scan for connections.
 pub(super) fn ways_around(view: &View, interception: &Interception, advertised: Option<&str>) -> Vec<DoctorFinding> {
     let mode = view.mode().0;
     let mut found: Vec<_> = advertised_port(interception, advertised).into_iter().collect();
@@ -41,8 +41,8 @@ pub(super) fn ways_around(view: &View, interception: &Interception, advertised: 
             DoctorCheck::Bypass,
             "listeners of this host",
             CheckVerdict::NotChecked,
-            format!("the kernel does not list them: {error}"),
-            "as root: `ss -ltnp`",
+            format!("cannot read the list of listeners: {error}"),
+            "list them as root: `ss -ltnp`",
         )),
     }
     let verdict = if mode.accepts_plaintext() { CheckVerdict::Warning } else { CheckVerdict::Failed };
@@ -56,7 +56,7 @@ pub(super) fn ways_around(view: &View, interception: &Interception, advertised: 
     found
 }
 
-/// The set advertises the server's own port, so that drivers and members dial it.
+/// The finding if the set advertises the server's own port, to which drivers and members then connect.
 fn advertised_port(interception: &Interception, advertised: Option<&str>) -> Option<DoctorFinding> {
     let (own, me) = (interception.leads_around()?, advertised?);
     let port = interception.listens.first().copied().unwrap_or_default();
@@ -64,19 +64,19 @@ fn advertised_port(interception: &Interception, advertised: Option<&str>) -> Opt
         DoctorCheck::Bypass,
         printable(me),
         CheckVerdict::Failed,
+        format!("the set advertises this name with {own}, the server's own port: drivers and members bypass tlsramp"),
         format!(
-            "the set advertises it, and {own} is the port of the server itself: drivers and members bypass tlsramp"
-        ),
-        format!(
-            "let the set advertise port {port} (rs.reconfig), or redirect connections to {own}: `tlsramp netfilter --apply`"
+            "let the set advertise port {port} (rs.reconfig), or redirect connections to {own}: \
+             `tlsramp netfilter --apply`"
         ),
     ))
 }
 
-/// The server listens on addresses that other hosts reach, and no rule hands these connections over.
+/// The finding if the server listens on an address that other hosts can reach, and no rule intercepts connections to
+/// it.
 fn open_port(interception: &Interception, all: &[Listening], ours: &[SocketAddr], mode: Mode) -> Option<DoctorFinding> {
     let server = interception.server.filter(|_| !interception.covers_inbound() || interception.rules != Some(true))?;
-    // The set advertises it: said already.
+    // `advertised_port` reports a port that the set advertises.
     let port = interception.leads_around().is_none().then_some(server)?;
     let is_open = |one: &&Listening| {
         let ip = one.local.ip().to_canonical();
@@ -89,8 +89,8 @@ fn open_port(interception: &Interception, all: &[Listening], ours: &[SocketAddr]
         DoctorCheck::Bypass,
         at,
         verdict,
-        format!("the server listens there, so that other hosts reach it at port {port} without tlsramp and its mode"),
-        "start the server with `--bind_ip localhost` (net.bindIp), or block that port by a firewall",
+        format!("the server listens on this address: other hosts can connect to port {port} and bypass tlsramp"),
+        "start the server with `--bind_ip localhost` (net.bindIp), or block that port in the firewall",
     ))
 }
 

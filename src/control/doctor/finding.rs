@@ -14,7 +14,7 @@ pub struct DoctorFinding {
     pub verdict: CheckVerdict,
     /// What was found.
     pub text: String,
-    /// The command or setting that mends it; for a check that was not made, what makes it possible.
+    /// The command or setting that corrects the problem, or that makes a check possible that was not made.
     pub remedy: Option<String>,
 }
 
@@ -30,9 +30,9 @@ pub enum DoctorCheck {
     Interception,
     /// The names of servers and members.
     Names,
-    /// The links to the servers that routes lead to.
+    /// The links of routes to their servers.
     Upstream,
-    /// The certificates that servers and members show.
+    /// The certificates that servers and members present.
     PeerCertificate,
     /// Clocks of servers and members.
     Clock,
@@ -40,9 +40,9 @@ pub enum DoctorCheck {
     LocalhostException,
     /// Versions and states of the members.
     Members,
-    /// The kinds of connection that the other nodes accept, against the mode of this one.
+    /// The kinds of connection that other nodes accept, compared with the mode of this node.
     Modes,
-    /// Ports and connections that lead around this proxy.
+    /// Ports and connections that bypass this proxy.
     Bypass,
     /// A check that this version does not know.
     #[serde(other)]
@@ -55,7 +55,7 @@ pub enum DoctorCheck {
 pub enum CheckVerdict {
     /// Connections fail now, or the mode in force is not enforced.
     Failed,
-    /// It works now, and needs attention.
+    /// Nothing fails now, but the finding needs attention.
     Warning,
     /// It could not be checked.
     NotChecked,
@@ -64,7 +64,7 @@ pub enum CheckVerdict {
 }
 
 impl DoctorCheck {
-    /// What the check is about, as people read it.
+    /// The subject of the check, for people.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl DoctorCheck {
             DoctorCheck::LocalhostException => "localhost exception",
             DoctorCheck::Members => "versions and states",
             DoctorCheck::Modes => "modes of other nodes",
-            DoctorCheck::Bypass => "ways around the proxy",
+            DoctorCheck::Bypass => "bypass of the proxy",
             DoctorCheck::Other => "a check unknown to this version",
         }
     }

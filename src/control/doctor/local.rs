@@ -36,7 +36,7 @@ fn validity(material: &Material, now: i64) -> Vec<DoctorFinding> {
             DoctorFinding::bad(DoctorCheck::Certificates, subject, verdict, text, remedy)
         })
         .collect();
-    let identities = [("shown to clients", &material.serving), ("shown to servers", &material.outgoing)];
+    let identities = [("presented to clients", &material.serving), ("presented to servers", &material.outgoing)];
     for (role, identity) in identities {
         let Some(identity) = identity.as_ref().filter(|_| found.is_empty()) else { continue };
         let days = identity.not_after.saturating_sub(now) / SECONDS_PER_DAY;
@@ -46,7 +46,7 @@ fn validity(material: &Material, now: i64) -> Vec<DoctorFinding> {
     found
 }
 
-/// The extended key usages: a member shows its certificate as a server and as a client.
+/// The extended key usages: a member presents its certificate as a server and as a client.
 fn usages(settings: &Settings, material: &Material, mode: Mode) -> Vec<DoctorFinding> {
     let bad = |identity: &Identity, used: bool, text: &str, remedy: &str| {
         let verdict = if used { CheckVerdict::Failed } else { CheckVerdict::Warning };
@@ -79,21 +79,21 @@ pub(super) fn names_of_this_node(
     let verdict = if mode.accepts_tls() { CheckVerdict::Failed } else { CheckVerdict::Warning };
     let missing = missing.join(", ");
     let text = format!(
-        "{} is not valid for {missing}, by which members and drivers dial this node; it is for {}",
+        "{} is not valid for {missing}, to which members and drivers connect; its names are {}",
         serving.subject,
         serving.names().join(", ")
     );
-    let remedy = format!("reissue it with {missing} as subjectAltName, and `tlsramp ctl rotate`");
+    let remedy = format!("reissue it with {missing} as subjectAltName, and run `tlsramp ctl rotate`");
     Some(DoctorFinding::bad(DoctorCheck::Certificates, missing, verdict, text, remedy))
 }
 
-/// The names of this node that the settings give: members at its own addresses, at the port of its route or server.
+/// The names of this node in the settings: members with an address of this host, and the port of its route or server.
 pub(super) fn own_names(settings: &Settings) -> Vec<HostPort> {
     let own = settings.members.iter().filter(|member| member.address.is_some_and(is_own));
     own.map(|member| member.name.clone()).filter(|name| is_own_port(settings, name.port)).collect()
 }
 
-/// Whether it is the port of the inbound route or of the server behind it.
+/// Whether a port is that of the inbound route or of the server behind it.
 pub(super) fn is_own_port(settings: &Settings, port: u16) -> bool {
     settings.inbound.as_ref().is_some_and(|inbound| {
         let server = match &inbound.upstream {
@@ -115,10 +115,10 @@ pub(super) fn descriptor_facts(settings: &Settings, limit: u64, used: Option<u64
     descriptors(DescriptorFacts { limit, used, carried: carried(limit, settings.workers as u64), wanted })
 }
 
-const NO_SERVER_AUTH: &str = "is shown to clients, and its extended key usage lacks serverAuth: clients refuse it";
+const NO_SERVER_AUTH: &str = "is presented to clients, but its extended key usage lacks serverAuth: clients refuse it";
 const NO_CLIENT_AUTH: &str =
-    "is shown on links to other servers, and its extended key usage lacks clientAuth: servers refuse it";
-const BOTH: &str = "issue it with serverAuth and clientAuth, and `tlsramp ctl rotate`";
+    "is presented to other servers, but its extended key usage lacks clientAuth: servers refuse it";
+const BOTH: &str = "reissue it with serverAuth and clientAuth, and run `tlsramp ctl rotate`";
 const BOTH_OR_CLUSTER: &str =
-    "issue it with serverAuth and clientAuth, or name another with tlsClusterFile, and `tlsramp ctl rotate`";
+    "reissue it with serverAuth and clientAuth, or set tlsClusterFile to another, and run `tlsramp ctl rotate`";
 const SECONDS_PER_DAY: i64 = 86_400;

@@ -1,14 +1,14 @@
-//! `doctor`: what goes wrong in the field, checked from where the proxy stands.
+//! `doctor`: checks for usual problems, made by the proxy itself.
 //!
 //! | file | content |
 //! |---|---|
 //! | [`finding`] | a finding: check, subject, verdict, remedy |
 //! | `local` | certificates and descriptors: needs neither a network nor a running proxy |
 //! | `names`, `trial`, `server` | name resolution; one connection to a server; the findings about a server |
-//! | `around` | interception rules, and ways around the proxy |
+//! | `around` | interception rules, and connections that bypass the proxy |
 //! | `rules` | verdicts on clocks, modes, states and descriptors |
 //! | `report` | the report of a run, kept for some seconds |
-//! | `run` | all of it, for a running proxy and for `check` |
+//! | `run` | runs all checks, for a running proxy and for `check` |
 
 mod around;
 mod finding;

@@ -18,13 +18,13 @@ pub(super) struct NameAnswer {
     took: Duration,
 }
 
-/// Resolves all names at once; addresses are left out.
+/// Resolves all names concurrently; IP addresses are left out.
 pub(super) async fn resolve(names: impl Iterator<Item = HostPort>) -> Vec<NameAnswer> {
     let mut queries = JoinSet::new();
     for name in names.filter(|name| name.ip().is_none()) {
         queries.spawn(async move {
             let asked = Instant::now();
-            // A resolver of its own: the shared ones keep their answers.
+            // Not a shared resolver, since those cache their answers.
             let answer = Resolver::new(name.clone()).addresses(DOCTOR_DIAL).await;
             let addresses = answer.map(|all| all.iter().map(|address| address.ip().to_canonical()).collect());
             NameAnswer { name, addresses: addresses.map_err(|error| error.to_string()), took: asked.elapsed() }
@@ -47,13 +47,13 @@ pub(super) fn finding(answer: &NameAnswer, known: &[IpAddr]) -> DoctorFinding {
         ),
         Ok(now) if !known.is_empty() && !known.iter().any(|ip| now.contains(&ip.to_canonical())) => bad(
             CheckVerdict::Warning,
-            format!("it resolves to {} now, and connections go to {}", list(now), list(known)),
-            format!("if {} is right, ignore this; otherwise correct DNS or --member", list(now)),
+            format!("it resolves to {} now, but connections go to {}", list(now), list(known)),
+            format!("if {} is right, do nothing; otherwise correct DNS or --member", list(now)),
         ),
         Ok(now) if *took > DOCTOR_LOOKUP_SLOW => bad(
             CheckVerdict::Warning,
             format!("it resolves to {}, in {} ms", list(now), took.as_millis()),
-            "check that all name servers of /etc/resolv.conf answer".into(),
+            "check that all name servers in /etc/resolv.conf answer".into(),
         ),
         Ok(now) => {
             DoctorFinding::ok(DoctorCheck::Names, &subject, format!("{}, in {} ms", list(now), took.as_millis()))

@@ -1,4 +1,4 @@
-//! The report of a run, and the last one, which is given again for some seconds.
+//! The report of a run. The last report is reused for some seconds.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -19,6 +19,6 @@ pub struct DoctorReport {
     pub findings: Vec<DoctorFinding>,
 }
 
-/// The last report, when it was made, and the generation of the snapshot then. Its lock is held during a run, so that there is
-/// one at a time.
+/// The last report, when it was made, and the generation of the snapshot then. The lock is held during a run, so that
+/// only one run is in progress at a time.
 pub(crate) type DoctorCache = Arc<Mutex<Option<(Instant, u64, Arc<DoctorReport>)>>>;

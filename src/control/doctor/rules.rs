@@ -23,7 +23,7 @@ pub(super) enum AcceptedKinds {
 }
 
 impl AcceptedKinds {
-    /// `None` if the trials do not tell.
+    /// `None` if the trials do not show it.
     pub(super) const fn of(plaintext: Spoken, tls: Spoken) -> Option<AcceptedKinds> {
         match (plaintext, tls) {
             (Spoken::Yes, Spoken::No) => Some(AcceptedKinds::PlaintextOnly),
@@ -51,8 +51,8 @@ impl AcceptedKinds {
     }
 }
 
-/// Compares the kinds of connection that another node accepts with the mode of this one. Neighbouring steps work with each
-/// other: that is the order of a rolling upgrade.
+/// Compares the kinds of connection that another node accepts with the mode of this one. Neighbouring modes work
+/// together, as in a rolling upgrade.
 pub(super) fn modes(node: &str, kinds: AcceptedKinds, ours: Mode) -> DoctorFinding {
     let (lowest, highest) = kinds.modes();
     let behind = (ours as u8).saturating_sub(highest as u8);
@@ -61,24 +61,22 @@ pub(super) fn modes(node: &str, kinds: AcceptedKinds, ours: Mode) -> DoctorFindi
     let failed =
         |text, remedy: String| DoctorFinding::bad(DoctorCheck::Modes, node, CheckVerdict::Failed, text, remedy);
     if behind > 1 {
-        let remedy = "bring that node to allowSSL or beyond (`tlsramp ctl mode allowSSL` there), or this one back: \
+        let remedy = "step that node up to allowSSL (`tlsramp ctl mode allowSSL` there), or this node back: \
                       `tlsramp ctl mode allowSSL --force`";
-        failed(format!("{text}, {behind} steps ahead of it, so connections between them fail"), remedy.to_owned())
+        failed(format!("{text}, {behind} steps ahead of it: connections between the two fail"), remedy.to_owned())
     } else if ahead > 1 {
         let to = Mode::Prefer;
-        let remedy = format!(
-            "step this node up until it is in {to} (`tlsramp ctl ready` names the next step), or that \
-             node back to {to}"
-        );
-        failed(format!("{text}, {ahead} steps behind it, so it refuses connections of this node"), remedy)
+        let remedy =
+            format!("step this node up to {to} (`tlsramp ctl ready` shows the next step), or that node back to {to}");
+        failed(format!("{text}, {ahead} steps behind it: it refuses connections of this node"), remedy)
     } else {
         DoctorFinding::ok(DoctorCheck::Modes, node, text)
     }
 }
 
-/// Judges the clock of another host, which is `offset` milliseconds ahead of this one's (negative: behind). A difference
-/// breaks something only where it moves a certificate of ours out of its validity; before that it makes logs hard to compare and
-/// is a sign that one of the hosts does not synchronize its clock.
+/// Judges the clock of another host, which is `offset` milliseconds ahead of this one's (negative: behind). The check
+/// fails if one of our certificates is not valid by that clock. A smaller difference is a warning: one of the hosts
+/// does not synchronize its clock, and their logs are hard to compare.
 pub(super) fn clock(host: &str, offset: i64, ours: &[TlsItem], now: i64) -> DoctorFinding {
     let theirs = now.saturating_add(offset / 1000);
     let shown = format!("{}.{} s", offset.unsigned_abs() / 1000, offset.unsigned_abs() % 1000 / 100);
@@ -91,7 +89,7 @@ pub(super) fn clock(host: &str, offset: i64, ours: &[TlsItem], now: i64) -> Doct
         Some(item) => bad(
             CheckVerdict::Failed,
             format!(
-                "{text}, by which the certificate {} is not valid there: it refuses TLS of this node",
+                "{text}: by that clock, the certificate {} is not valid there, and TLS of this node is refused",
                 item.subject
             ),
         ),
@@ -110,7 +108,8 @@ pub(super) struct MemberFacts {
     pub(super) state: Option<ServerState>,
 }
 
-/// Judges versions and states of the members. A set with two versions is in the middle of an upgrade, or was left there.
+/// Judges versions and states of the members. Different versions show that an upgrade of MongoDB is in progress or
+/// incomplete.
 pub(super) fn members(all: &[MemberFacts]) -> Vec<DoctorFinding> {
     let mut releases: Vec<_> = all.iter().filter_map(|one| release(one.version.as_deref()?)).collect();
     releases.sort_unstable();
@@ -126,12 +125,12 @@ pub(super) fn members(all: &[MemberFacts]) -> Vec<DoctorFinding> {
         if one.state == Some(ServerState::Other) {
             warning(
                 format!("{text}: neither primary, secondary nor arbiter"),
-                "wait until it is SECONDARY (rs.status()) before the mode is changed anywhere",
+                "wait until it is SECONDARY (rs.status()) before you change the mode of any node",
             )
         } else if mixed && one.version.is_some() {
             warning(
                 format!("{text}: the members have different releases ({})", releases.join(", ")),
-                "finish the upgrade of MongoDB first, so that two upgrades do not overlap",
+                "finish the upgrade of MongoDB before you change the mode",
             )
         } else {
             DoctorFinding::ok(DoctorCheck::Members, &one.name, text)
@@ -150,7 +149,7 @@ fn release(version: &str) -> Option<String> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DescriptorFacts {
     pub(super) limit: u64,
-    /// Open now; `None` if that cannot be read, or nothing runs.
+    /// Open descriptors; `None` if the number cannot be read, or no proxy runs.
     pub(super) used: Option<u64>,
     /// The connections that the limit allows.
     pub(super) carried: u64,

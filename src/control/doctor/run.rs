@@ -36,8 +36,8 @@ struct DoctorScope<'a> {
     dialler: Arc<Dialler>,
 }
 
-/// Checks the running proxy. A result is given again for some seconds, and a run goes on if the caller leaves, so that callers
-/// cannot make it dial without end.
+/// Checks the running proxy. A result is reused for some seconds, and a run continues if the caller leaves, so that
+/// callers cannot cause an unlimited number of dials.
 ///
 /// # Errors
 /// [`ChangeError::Internal`] if a check panicked.
@@ -71,7 +71,7 @@ async fn examine(view: &Arc<View>) -> DoctorReport {
     findings.push(local::descriptors_of_this_process(settings));
     look_for_bypass(view).await;
     let mut interception = interception(view);
-    // What the server says now, also if it is not probed.
+    // The server's present answer counts, also if the server is not probed.
     interception.advertised = own.first().map(|me| me.port).filter(|_| me.is_some()).or(interception.advertised);
     findings.push(around::rules(&interception, mode));
     findings.extend(around::ways_around(view, &interception, me.as_deref()));
@@ -83,7 +83,7 @@ async fn examine(view: &Arc<View>) -> DoctorReport {
 pub fn check_configuration(loaded: &Loaded, mode: Mode) -> Vec<DoctorFinding> {
     let settings = &loaded.settings;
     let names = local::names_of_this_node(settings, &loaded.material, mode, &local::own_names(settings));
-    // A start raises the limit as far as it may.
+    // tlsramp raises its limit to the hard limit at start.
     let descriptors = local::descriptor_facts(settings, descriptors_at_most(), None);
     sorted(names.into_iter().chain([descriptors]).collect())
 }
@@ -101,8 +101,8 @@ pub async fn check_servers(loaded: &Loaded, routes: &Routes, mode: Mode) -> Vec<
 }
 
 impl DoctorScope<'_> {
-    /// Names, and the servers of the routes; then the members that the fronted server names. Also returns that server's own name
-    /// in its set.
+    /// Checks names and the servers of the routes, then the members that the fronted server reports. Also returns the
+    /// fronted server's own name in its set.
     async fn servers(&self) -> (Vec<DoctorFinding>, Option<String>) {
         let (mut looks, mut left_out) = self.look(self.routed()).await;
         let hello = looks.iter().find(|look| look.is_fronted()).and_then(|look| look.facts().hello.clone());
@@ -133,7 +133,7 @@ impl DoctorScope<'_> {
         let facts: Vec<_> = looks.iter().filter_map(ServerLook::member_facts).collect();
         findings.extend(rules::members(&facts));
         if left_out > 0 {
-            let text = format!("{left_out} more servers were not connected to: only the first {DOCTOR_SERVERS} are");
+            let text = format!("{left_out} more servers were not checked: the limit is {DOCTOR_SERVERS}");
             let remedy = "run `tlsramp ctl doctor` on those nodes";
             let verdict = CheckVerdict::NotChecked;
             findings.push(DoctorFinding::bad(DoctorCheck::Upstream, "more servers", verdict, text, remedy));
@@ -161,7 +161,7 @@ impl DoctorScope<'_> {
         names
     }
 
-    /// The names that are to resolve on this host: those without a given address.
+    /// The names that must resolve on this host, since no address is given.
     fn all_names(&self, members: &[HostPort]) -> Vec<HostPort> {
         let upstream = self.settings.inbound.iter().filter_map(|inbound| match &inbound.upstream {
             UpstreamAddress::Tcp(target) => Some(target.clone()),

@@ -32,7 +32,7 @@ pub(super) struct DoctorTarget {
 pub(super) struct ServerLook {
     pub(super) target: DoctorTarget,
     plaintext: LinkTrial,
-    /// `None` if no TLS link can be made: nothing is there to verify servers with.
+    /// `None` if there is no CA file, or no name, to verify the server with.
     tls: Option<LinkTrial>,
 }
 
@@ -114,7 +114,7 @@ impl ServerLook {
         found
     }
 
-    /// Whether the link that the route makes now works, and then whether the other does that later modes need.
+    /// The finding about the route's present link and, if that works, about the TLS link of later modes.
     fn link_finding(&self, mode: Mode) -> DoctorFinding {
         let name = &self.target.name;
         let now = self.target.link(mode);
@@ -123,49 +123,53 @@ impl ServerLook {
             Link::Plaintext | Link::Untouched => Some(&self.plaintext),
         };
         let Some(in_use) = in_use else {
-            let text = format!("{mode} reaches it by TLS, and no CA is configured to verify its certificate");
-            let remedy = "name the CA with tlsCAFile, and `tlsramp ctl reload`";
+            let text = format!(
+                "{mode} connects to it by TLS, but there is no CA file, or no name, to verify its certificate with"
+            );
+            let remedy = "set tlsCAFile, and run `tlsramp ctl reload`";
             return DoctorFinding::bad(DoctorCheck::Upstream, name, CheckVerdict::Failed, text, remedy);
         };
         if let Some(failure) = self.failure(in_use) {
-            let text = format!("{mode} reaches it {}, and that fails: {}", by(now), failure.text);
+            let text = format!("{mode} connects to it {}, which fails: {}", by(now), failure.text);
             return self.failing(failure, CheckVerdict::Failed, text);
         }
         if let Some(strange) = &in_use.strange {
-            let text = format!("it can be connected to {}, but: {strange}", by(now));
-            let remedy = "check that a MongoDB server runs there: `mongosh` at that address, and its log";
+            let text = format!("it accepts a connection {}, but: {strange}", by(now));
+            let remedy = "check that a MongoDB server runs there: connect with `mongosh`, and read its log";
             return DoctorFinding::bad(DoctorCheck::Upstream, name, CheckVerdict::Warning, text, remedy);
         }
         let coming = self.target.link(Mode::Require);
         let later = self.tls.as_ref().filter(|_| now == Link::Plaintext && coming == Link::Tls);
         if let Some(failure) = later.and_then(|tls| self.failure(tls)) {
-            let text =
-                format!("it answers now; preferSSL and requireSSL reach it by TLS, which fails: {}", failure.text);
+            let text = format!(
+                "it answers now, but preferSSL and requireSSL connect to it by TLS, which fails: {}",
+                failure.text
+            );
             return self.failing(failure, CheckVerdict::Warning, text);
         }
-        let later = if later.is_some() { ", and by TLS, as later modes need" } else { "" };
+        let later = if later.is_some() { ", and by TLS, which later modes use" } else { "" };
         DoctorFinding::ok(DoctorCheck::Upstream, name, format!("it answers {}{later}", by(now)))
     }
 
-    /// Why a link cannot be used, if so. With TLS that is passed through, clients verify the server and show certificates of their
-    /// own, so that it is enough if the server speaks TLS.
+    /// The reason why a link cannot be used. If TLS is passed through, clients verify the server and present their own
+    /// certificates, so it is enough that the server speaks TLS.
     fn failure<'a>(&self, trial: &'a LinkTrial) -> Option<&'a LinkFailure> {
         let is_theirs = self.target.acceptance == Acceptance::Passthrough && trial.spoken == Spoken::Yes;
         trial.failure.as_ref().filter(|_| !is_theirs)
     }
 
-    /// Whether a member can be reached that other ways than this proxy lead to.
+    /// Whether a member can be reached to which no route of this proxy leads.
     fn reach_finding(&self) -> DoctorFinding {
         let (name, tls) = (&self.target.name, self.tls.as_ref().and_then(|tls| tls.failure.as_ref()));
         match (&self.plaintext.failure, tls) {
             (Some(plaintext), tls) if self.tls.is_none() || tls.is_some() => {
                 let failure = tls.unwrap_or(plaintext);
                 let text =
-                    format!("it cannot be reached without TLS ({}), nor with it ({})", plaintext.text, failure.text);
+                    format!("it can be reached neither without TLS ({}) nor by TLS ({})", plaintext.text, failure.text);
                 self.failing(failure, CheckVerdict::Failed, text)
             }
             (_, Some(failure)) if matches!(failure.fault, PeerFault::WrongName(_) | PeerFault::Untrusted(_)) => {
-                self.failing(failure, CheckVerdict::Warning, format!("TLS with it fails: {}", failure.text))
+                self.failing(failure, CheckVerdict::Warning, format!("TLS to it fails: {}", failure.text))
             }
             _ => DoctorFinding::ok(DoctorCheck::Upstream, name, "it answers"),
         }
@@ -179,14 +183,14 @@ impl ServerLook {
                 let names = names.join(", ");
                 let shown = if names.is_empty() { "no DNS name".to_owned() } else { names };
                 let remedy = format!(
-                    "issue the certificate of {host} with {tls_name} as subjectAltName; if it is the right server, dial it by a \
-                     name that its certificate has ({shown})"
+                    "issue the certificate of {host} with {tls_name} as subjectAltName; or, if it is the right server, \
+                     connect to it by a name in its certificate ({shown})"
                 );
                 (DoctorCheck::PeerCertificate, format!("{text} (OpenSSL: hostname mismatch)"), remedy)
             }
             PeerFault::Untrusted(reason) => {
                 let remedy = format!(
-                    "correct the certificate of {host}; if its CA is not in tlsCAFile and can be trusted, add it there and \
+                    "replace the certificate of {host}; or, if its CA can be trusted, add that CA to tlsCAFile and run \
                      `tlsramp ctl rotate`"
                 );
                 (DoctorCheck::PeerCertificate, format!("{text} (OpenSSL: {reason})"), remedy)
@@ -195,8 +199,8 @@ impl ServerLook {
                 DoctorCheck::Upstream,
                 text,
                 format!(
-                    "see the log of {host} for the reason; usually it is the certificate of this node (tlsClusterFile or \
-                     tlsCertificateKeyFile)"
+                    "the log of {host} has the reason; usually it refuses the certificate of this node \
+                     (tlsClusterFile, else tlsCertificateKeyFile)"
                 ),
             ),
             PeerFault::TlsDisabled => (DoctorCheck::Upstream, text, STEP_UP.to_owned()),
@@ -206,7 +210,8 @@ impl ServerLook {
                 let (ip, port) = host.rsplit_once(':').unwrap_or((host, ""));
                 let ip = ip.trim_matches(['[', ']']);
                 let remedy = format!(
-                    "check that {host} runs, listens there and is not behind a firewall: `nc -vz {ip} {port}` on this host"
+                    "check that {host} runs, listens there and is not blocked by a firewall: `nc -vz {ip} {port}` on \
+                     this host"
                 );
                 (DoctorCheck::Upstream, text, remedy)
             }
@@ -233,44 +238,44 @@ impl ServerLook {
         ))
     }
 
-    /// The kinds of connection that a node accepts, against our mode.
+    /// The kinds of connection that a node accepts, compared with our mode.
     fn modes_finding(&self, mode: Mode) -> Option<DoctorFinding> {
         let host = &self.target.name;
         let Some(tls) = &self.tls else {
-            let text = "its TLS was not tried, since no CA is configured to verify its certificate";
-            let remedy = "name the CA with tlsCAFile, and `tlsramp ctl reload`";
+            let text = "TLS was not tried, since there is no CA file, or no name, to verify its certificate with";
+            let remedy = "set tlsCAFile, and run `tlsramp ctl reload`";
             return Some(DoctorFinding::bad(DoctorCheck::Modes, host, CheckVerdict::NotChecked, text, remedy));
         };
         let by_tls = match (self.plaintext.spoken, tls.spoken) {
-            // The server can be reached, so that the handshake has failed because it has no TLS.
+            // The server answers plaintext, so the handshake failed because the server has no TLS.
             (Spoken::Yes, Spoken::Unknown) => Spoken::No,
             (_, spoken) => spoken,
         };
-        // Without a result the finding about the link says why.
+        // Without a result, the finding about the link has the reason.
         Some(modes(host, AcceptedKinds::of(self.plaintext.spoken, by_tls)?, mode))
     }
 
-    /// The localhost exception: to the server, clients of this proxy are on its own host.
+    /// The localhost exception: the server regards clients of this proxy as local.
     fn exception_finding(&self) -> Option<DoctorFinding> {
         let (host, facts) = (&self.target.name, self.facts());
         facts.hello.as_ref()?;
         let id = DoctorCheck::LocalhostException;
         Some(match facts.access {
-            Some(LocalAccess::Nothing) => DoctorFinding::ok(id, host, "it is closed"),
+            Some(LocalAccess::Nothing) => DoctorFinding::ok(id, host, "the exception is closed"),
             Some(LocalAccess::Everything) => DoctorFinding::ok(id, host, "the server does not demand authentication"),
             Some(LocalAccess::FirstUser) => DoctorFinding::bad(
                 id,
                 host,
                 CheckVerdict::Failed,
-                "it is open: the server has no user yet and takes clients of this proxy for local ones, so that any of \
-                 them may create the first user",
+                "the exception is open: the server has no user yet and regards clients of this proxy as local, so any \
+                 of them may create the first user",
                 "create the first user now, or restart the server with --setParameter enableLocalhostAuthBypass=0",
             ),
             None => DoctorFinding::bad(
                 id,
                 host,
                 CheckVerdict::NotChecked,
-                "it cannot be determined without credentials",
+                "the server does not show this without credentials",
                 format!(
                     "as an administrator: `mongosh {} --eval 'db.adminCommand({{getParameter: 1, \
                      enableLocalhostAuthBypass: 1}})'`",
@@ -284,11 +289,11 @@ impl ServerLook {
 const fn by(link: Link) -> &'static str {
     match link {
         Link::Tls => "by TLS",
-        Link::Plaintext | Link::Untouched => "by plaintext",
+        Link::Plaintext | Link::Untouched => "in plaintext",
     }
 }
 
-const WANTS_TLS: &str = "it accepts only TLS: step this node up to preferSSL, or step that node back to preferSSL";
+const WANTS_TLS: &str = "it accepts only TLS: step this node up to preferSSL, or that node back to preferSSL";
 const NO_TLS: &str =
-    "enable TLS on that server; if it is on this host and will never support TLS, set upstreamTLS to never and restart";
+    "enable TLS on that server; if it is on this host and will never have TLS, set upstreamTLS to never and restart";
 const SECONDS_PER_DAY: u64 = 86_400;

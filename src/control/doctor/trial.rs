@@ -1,4 +1,4 @@
-//! One connection to a server by one kind of link, and what it shows without credentials.
+//! One connection to a server by one kind of link, and the facts that the server shows without credentials.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,14 +22,14 @@ use crate::upstream::Upstream;
 pub(super) struct LinkTrial {
     /// Whether the server speaks this protocol, whatever else is wrong.
     pub(super) spoken: Spoken,
-    /// Why the link cannot be used, if so.
+    /// The reason why the link cannot be used; `None` if it can.
     pub(super) failure: Option<LinkFailure>,
-    /// What is unexpected about the answer on a link that works.
+    /// The unexpected answer on a link that works.
     pub(super) strange: Option<String>,
     pub(super) facts: ServerFacts,
 }
 
-/// The facts about a server that it tells without credentials.
+/// The facts that a server shows without credentials.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ServerFacts {
     pub(super) hello: Option<HelloReply>,
@@ -42,7 +42,7 @@ pub(super) struct ServerFacts {
     pub(super) access: Option<LocalAccess>,
 }
 
-/// What a client without credentials may do on this host.
+/// The rights of a local client without credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LocalAccess {
     /// Everything: the server does not demand authentication.
@@ -53,7 +53,7 @@ pub(super) enum LocalAccess {
     Nothing,
 }
 
-/// How to connect.
+/// The parts that every connection needs.
 #[derive(Debug, Clone)]
 pub(super) struct Dialler {
     pub(super) snapshot: Arc<Snapshot>,
@@ -104,7 +104,7 @@ impl Dialler {
                 let spoken = if failure.fault == PeerFault::WantsTls { Spoken::No } else { Spoken::Yes };
                 LinkTrial { spoken, facts, ..LinkTrial::of(failure) }
             }
-            // A server that takes TLS only closes a plaintext connection without an answer.
+            // A server that accepts only TLS closes a plaintext connection without an answer.
             HelloOutcome::Closed(text) => {
                 let spoken = if link == Link::Tls { Spoken::Yes } else { Spoken::No };
                 return LinkTrial { facts, ..LinkTrial::failed(spoken, &text) };
@@ -132,7 +132,7 @@ fn permit(link: Link) -> Option<Permit> {
     judge(Mode::Disabled, Acceptance::Outbound, rule, Opening::Plaintext).ok()
 }
 
-/// Whether a peer speaks TLS by which a handshake failed; a failed dial says nothing.
+/// Whether a peer speaks TLS, according to the fault of a handshake. A failed dial does not show it.
 const fn spoken(fault: &PeerFault) -> Spoken {
     match fault {
         PeerFault::WrongName(_) | PeerFault::Untrusted(_) | PeerFault::Alert => Spoken::Yes,

@@ -25,7 +25,7 @@ pub struct ServerStatus {
     pub link: Option<Link>,
     /// The TLS version, if the link is TLS.
     pub tls_version: Option<&'static str>,
-    /// Why the link cannot be made, or what is unexpected about the answer.
+    /// The reason why the link cannot be made, or the unexpected answer.
     pub reason: Option<String>,
     /// The moment of the last probe.
     pub checked: Option<SystemTime>,

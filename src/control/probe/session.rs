@@ -148,9 +148,9 @@ fn answer(document: &RawDocument) -> HelloOutcome {
     }
 }
 
-/// `SSLHandshakeFailed`: the code with which a server that accepts TLS only answers plaintext.
+/// `SSLHandshakeFailed`: the answer to plaintext from a server that accepts only TLS.
 const WANTS_TLS: i32 = 141;
-/// `HostUnreachable`: the code with which a tlsramp answers if its own server is down.
+/// `HostUnreachable`: the answer of a tlsramp whose own server is down.
 const HOST_UNREACHABLE: i32 = 6;
 
 const NO_MONGODB: &str = "the server answers, but not as MongoDB does";

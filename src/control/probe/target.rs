@@ -221,7 +221,7 @@ impl ProbeTarget {
         ProbeResult { reason: Some(reason), fault: failure.fault, ..ProbeResult::default() }
     }
 
-    /// A text why the link to the server cannot be made.
+    /// Describes why the link to the server cannot be made.
     fn in_words(&self, failure: &LinkFailure) -> String {
         match self.redirected {
             Some(address) => {

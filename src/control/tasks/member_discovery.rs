@@ -115,7 +115,7 @@ fn sources(settings: &Settings, servers: &[ServerStatus], named: &NamedSets) -> 
     for (name, from) in hosts.chain(named.names().map(|name| (name.clone(), NameSource::Rollout))) {
         let sources = found.entry(key(&name)).or_default();
         sources.from.insert(from);
-        // A given address replaces those to which the name resolves here.
+        // If an address was given, the name is not resolved.
         if sources.given.is_empty() {
             sources.dialled.insert(key(&name));
         }

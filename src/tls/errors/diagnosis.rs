@@ -105,13 +105,14 @@ pub(crate) const CRL_NOT_BEGUN: &str = "the CRL of its issuer is not yet valid (
     this host's clock";
 pub(crate) const CA_ENDED: &str = "the CA that signed it has expired; put the renewed CA into the CA file";
 pub(crate) const CA_NOT_BEGUN: &str = "the CA that signed it is not yet valid; check this host's clock";
-pub(crate) const NOT_ISSUING: &str = "the certificate in the CA file that signed it must not issue it \
-    (basicConstraints CA:TRUE, keyCertSign or the extended key usage is missing); reissue that CA certificate";
+pub(crate) const NOT_ISSUING: &str = "the CA certificate that signed it is in the CA file but is not allowed to issue \
+    certificates (basicConstraints CA:TRUE, keyCertSign or the extended key usage is missing); reissue that CA \
+    certificate";
 pub(crate) const NO_ROOT: &str = "the CA that signed it is an intermediate whose root is not in the CA file (mongod: \
     unable to get issuer certificate); add the root to the file";
-pub(crate) const WRITTEN: &str = "its issuer name is encoded with other string types, case or spaces than the subject \
-    of the CA certificate in the CA file, and such names do not match here; reissue it with the certificate in the CA \
-    file";
+pub(crate) const WRITTEN: &str = "its issuer name and the subject of the CA certificate in the CA file differ in \
+    string type, case or spaces, and names are compared byte by byte; sign it again with the CA certificate that is \
+    in the CA file";
 pub(crate) const SELF_ISSUED: &str = "its subject equals its issuer, but it is not in the CA file itself (mongod: \
     self-signed certificate); reissue it with another subject, or add it to the CA file";
 pub(crate) const LONG_CHAIN: &str = "its chain has more than 4 intermediate certificates; send only those up to the \

@@ -93,7 +93,7 @@ impl CrlSet {
             })?;
             if let Some(ca) = same_otherwise_written(&parsed, &cas) {
                 let issuer = rfc4514(parsed.issuer());
-                let written = "encodes it with other string types, case or spaces, and such names do not match here";
+                let written = "encodes it with other string types, case or spaces; names are compared byte by byte";
                 let problem = format!("is of {issuer}, and the certificate of the CA {ca} in the CA file {written}");
                 return Err(unusable(&problem, WRITTEN));
             }

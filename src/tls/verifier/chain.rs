@@ -101,8 +101,8 @@ impl ChainVerifier {
         verified.map_err(|error| self.explain(error, &candidate))
     }
 
-    /// Builds a path to a root, once for each choice of CRLs: if an issuer name has two keys, each has its own CRLs,
-    /// but webpki uses only one of them.
+    /// Builds a path to a root, once for each key that signs CRLs of the same issuer name, since webpki uses only the
+    /// first CRL of an issuer name.
     fn verify_path(
         &self,
         certificate: &EndEntityCert<'_>,
@@ -178,10 +178,10 @@ impl ChainVerifier {
                 && top.is_some_and(|top| ca.may_have_issued(top))
         };
         let roots: Vec<_> = self.cas.iter().filter(is_root).collect();
-        let allows = |ca: &&CaCertificate| {
+        let forbids = |ca: &&CaCertificate| {
             X509Certificate::from_der(&ca.der).is_ok_and(|(_, ca)| !allow_common_names(&ca, parsed))
         };
-        if roots.iter().any(allows) || !above.iter().all(|ca| allow_common_names(ca, parsed)) {
+        if roots.iter().any(forbids) || !above.iter().all(|ca| allow_common_names(ca, parsed)) {
             return Err(webpki::Error::NameConstraintViolation);
         }
         if roots.is_empty() && self.cas.iter().any(|ca| ca.is_root_of(path)) {

@@ -47,7 +47,7 @@ fn a_node_that_fails_in_mid_rollout_stops_it_and_the_next_one_finishes() {
         }
         let reason = match killed.contains(&"sidecar") {
             true => format!("nothing listens on {}", set.sidecar(odd).admin()),
-            false => format!("10.77.0.{odd}:27017 (outbound 10.77.0.{odd}:27017) by TLS, and that fails"),
+            false => format!("10.77.0.{odd}:27017 (outbound 10.77.0.{odd}:27017) use TLS, which fails"),
         };
         eprintln!("{what}");
         rollout.end().assert_stopped(&reason);
@@ -66,7 +66,7 @@ fn finish_over_a_cut(set: &Set, odd: u8, mut app: App) {
     let rollout = begun_for(set, "25s");
     set.network.cut(&set.member(odd).host);
     app.redeploy(Kind::Tls);
-    rollout.end().assert_stopped(&format!("10.77.0.{odd}:27017 (outbound 10.77.0.{odd}:27017) by TLS, and that fails"));
+    rollout.end().assert_stopped(&format!("10.77.0.{odd}:27017 (outbound 10.77.0.{odd}:27017) use TLS, which fails"));
     set.network.mend(&set.member(odd).host);
     set.wait_healthy();
     set.rollout(&["--to", "requireSSL"]).end().assert_done_but_for_flags();
