@@ -79,9 +79,9 @@ fn read_again_by_force() -> Arg {
 }
 
 fn doctor() -> Command {
-    let about = "Check what usually goes wrong, from where the proxy stands, with the remedy for each finding";
+    let about = "Check for usual problems, from the host of the proxy, with the remedy for each finding";
     verb(DOCTOR, about, "1: something failed, or refused").long_about(
-        "Check what usually goes wrong, from where the proxy stands, with the remedy for each finding: name \
+        "Check for usual problems, from the host of the proxy, with the remedy for each finding: name \
          resolution; servers and members, with and without TLS; certificates of both sides; clocks; descriptors; \
          interception rules; the localhost exception; versions and states of members; the modes of other nodes; \
          connections that bypass the proxy.\n\n\

@@ -29,7 +29,7 @@ pub const BYPASS_SHOWN: usize = 100;
 pub const DOCTOR_DIAL: Duration = Duration::from_secs(3);
 /// Time limit of `doctor` for one server, both kinds of link included.
 pub const DOCTOR_SERVER: Duration = Duration::from_secs(8);
-/// How long the results of `doctor` are given again, so that callers cannot make the proxy dial without end.
+/// How long the results of `doctor` are reused, so that callers cannot cause an unlimited number of dials.
 pub const DOCTOR_FRESH: Duration = Duration::from_secs(10);
 /// Maximum number of servers that `doctor` connects to: all members of a set, and some more targets.
 pub const DOCTOR_SERVERS: usize = 64;
