@@ -1,4 +1,4 @@
-//! One HTTP/1.1 request on a connection of its own.
+//! One HTTP/1.1 request on its own connection.
 
 use std::error::Error;
 use std::fmt::Display;

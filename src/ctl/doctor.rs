@@ -1,4 +1,4 @@
-//! Renders the reply of `doctor`: what failed first, then warnings, then one line for what is fine.
+//! Renders the reply of `doctor`: failed checks first, then warnings, then one line for the checks without a finding.
 
 use std::collections::BTreeMap;
 

@@ -37,7 +37,7 @@ const DRIVERS: [Option<(&str, &str)>; 5] = [
 ];
 const MOMENTS: [&str; 3] = ["2023-11-14T22:13:20Z", "2023-11-13T20:16:20Z", "2023-11-14T22:16:01.5Z"];
 
-/// The one that a number picks, so that neighbours differ.
+/// Picks an element by a number, so that neighbours differ.
 fn pick<T: Copy, const N: usize>(from: [T; N], number: usize) -> T {
     from[number % N]
 }
@@ -80,7 +80,7 @@ fn client(number: usize) -> ClientRow {
 #[test]
 fn clients_by_whether_they_are_in_the_way() {
     for rows in ROWS {
-        // The first is by TLS.
+        // The first client uses TLS.
         let clients: Vec<_> = (1..=rows).map(client).collect();
         let reply = Clients { clients, ssl_mode: "preferSSL".into() };
         check("clients", rows, &clients::page(&reply, false, NOW));

@@ -95,7 +95,7 @@ fn topology(context: &StandInContext<'_>, primary: &CStr) -> RawDocumentBuf {
     answer.append(cstr!("localTime"), DateTime::now());
     answer.append(cstr!("connectionId"), i32::try_from(context.connection).unwrap_or(i32::MAX));
     answer.append(cstr!("minWireVersion"), 0);
-    // That of MongoDB 6.0.
+    // The version of MongoDB 6.0.
     answer.append(cstr!("maxWireVersion"), 17);
     answer.append(cstr!("readOnly"), false);
     answer.append(cstr!("ok"), 1.0);
