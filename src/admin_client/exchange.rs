@@ -17,7 +17,6 @@ use crate::limits::CLIENT_ANSWER_BYTES;
 use crate::stream::Stream;
 use crate::tls::HandshakeError;
 
-/// A request.
 #[derive(Debug)]
 pub(super) struct AdminRequest {
     pub(super) method: Method,

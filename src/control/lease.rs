@@ -23,7 +23,6 @@ struct Holding {
 }
 
 impl Lease {
-    /// The lease, if it is held now.
     pub(super) fn held_now(&self) -> Option<LeaseHeld> {
         let (holder, left) = self.held(Instant::now())?;
         Some(LeaseHeld { holder: holder.to_owned(), left })

@@ -32,7 +32,6 @@ pub(crate) struct Standing {
 }
 
 impl Refusals {
-    /// Notes the outcome of a rotation.
     pub(crate) fn rotated<T>(&self, outcome: &Result<T, ChangeError>, caller: &Caller) {
         let mut standing = self.lock();
         standing.rotation = outcome.as_ref().err().map(|error| refused(standing.rotation.as_ref(), error, caller));

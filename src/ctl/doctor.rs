@@ -7,7 +7,6 @@ use crate::screen::words::count;
 use crate::screen::{Page, StyledText};
 use crate::text::escaped;
 
-/// The page.
 pub(super) fn page(DoctorReply { mode, checks, .. }: &DoctorReply) -> Page {
     let of = |verdict| checks.iter().filter(move |finding| finding.verdict == verdict);
     let number = |verdict| of(verdict).count();
@@ -40,7 +39,6 @@ pub(super) fn page(DoctorReply { mode, checks, .. }: &DoctorReply) -> Page {
     page
 }
 
-/// Whether a check failed.
 pub(super) fn has_failed(reply: &DoctorReply) -> bool {
     reply.checks.iter().any(|finding| finding.verdict == CheckVerdict::Failed)
 }

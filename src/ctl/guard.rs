@@ -24,7 +24,6 @@ pub(super) struct GuardedChange {
 pub(super) enum OnBlockers {
     /// Ask on a terminal, else refuse.
     Ask,
-    /// Refuse.
     Refuse,
     /// Make the change and print them as warnings.
     Proceed,

@@ -115,7 +115,6 @@ impl Page {
         Rendered { lines, left_out: Vec::new() }
     }
 
-    /// The texts of all cells of tables.
     #[cfg(test)]
     pub(super) fn cells(&self) -> impl Iterator<Item = &str> {
         self.0

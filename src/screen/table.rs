@@ -33,7 +33,6 @@ struct PlacedColumn {
     is_right_aligned: bool,
 }
 
-/// Rendered lines.
 pub(super) struct Rendered {
     pub(super) lines: Vec<String>,
     /// The heads of the table columns that did not fit.
@@ -79,7 +78,6 @@ impl TextTable {
         Rendered { lines, left_out }
     }
 
-    /// The texts of all cells.
     #[cfg(test)]
     pub(super) fn cells(&self) -> impl Iterator<Item = &str> {
         self.rows.iter().flat_map(|row| &row.cells).map(StyledText::text)
@@ -116,7 +114,6 @@ impl TextTable {
     }
 }
 
-/// The widths of a column.
 #[derive(Debug, Clone, Copy)]
 struct CellWidths {
     head: usize,
@@ -148,7 +145,6 @@ fn fitted(all: Vec<CellWidths>, width: usize) -> Vec<usize> {
     bounded(head, NARROW_CELL).collect()
 }
 
-/// The lines of one row.
 fn row_lines(row: &[StyledText], columns: &[PlacedColumn], width: Option<usize>, colour: bool) -> Vec<String> {
     let (mut lines, mut line, mut end) = (Vec::new(), String::new(), 0);
     for column in columns {

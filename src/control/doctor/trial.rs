@@ -35,7 +35,6 @@ pub(super) struct ServerFacts {
     pub(super) hello: Option<HelloReply>,
     /// How far its clock is ahead of this host's, in milliseconds.
     pub(super) clock_offset: Option<i64>,
-    /// The version of MongoDB.
     pub(super) version: Option<String>,
     /// `notAfter` of its certificate in seconds since 1970.
     pub(super) certificate_ends: Option<i64>,
@@ -49,11 +48,9 @@ pub(super) enum LocalAccess {
     Everything,
     /// Create the first user: the localhost exception is open.
     FirstUser,
-    /// Nothing.
     Nothing,
 }
 
-/// The parts that every connection needs.
 #[derive(Debug, Clone)]
 pub(super) struct Dialler {
     pub(super) snapshot: Arc<Snapshot>,
