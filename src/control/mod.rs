@@ -1,4 +1,4 @@
-//! The control plane: the controller changes what is running, and a view reads it.
+//! The control plane: the controller changes the running state, and a view reads it.
 //!
 //! | file | contents |
 //! |---|---|

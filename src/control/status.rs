@@ -89,7 +89,8 @@ pub struct ConnectionTotals {
     pub recycling: usize,
 }
 
-/// Reports the state of the whole proxy. Reads the configuration file again, to compare it with what is in force.
+/// Reports the state of the whole proxy. Reads the configuration file again, to compare it with the configuration in
+/// force.
 ///
 /// # Errors
 /// [`ChangeError::Busy`]

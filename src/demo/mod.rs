@@ -5,7 +5,7 @@
 //! | `command` | arguments, signals, exit code |
 //! | `files` | temporary certificates, removed at the end |
 //! | `node` | a stand-in server and its own tlsramp, linked to the other nodes |
-//! | `connector` | connecting by plaintext or TLS |
+//! | `connector` | connecting with plaintext or TLS |
 //! | `clients` | steady clients, which count every operation |
 //! | `heartbeats` | pings between the nodes |
 //! | `tally` | counts of operations and heartbeats |

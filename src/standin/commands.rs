@@ -217,7 +217,8 @@ fn count(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     Ok(rawdoc! { "n": int(found.min(limit)), "ok": 1.0 })
 }
 
-/// Supports only the pipeline by which drivers count documents: `[{$match: QUERY}, {$group: {_id: 1, n: {$sum: 1}}}]`.
+/// Supports only the pipeline that drivers use to count documents:
+/// `[{$match: QUERY}, {$group: {_id: 1, n: {$sum: 1}}}]`.
 fn aggregate(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["pipeline", "cursor", "allowDiskUse"])?;
     let namespace = namespace(request, "aggregate")?;

@@ -1,4 +1,4 @@
-//! The rules by which facts about clocks, modes, states and descriptors become verdicts; pure functions.
+//! Judges facts about clocks, modes, states and descriptors. PURE.
 
 use super::finding::{CheckVerdict, DoctorCheck, DoctorFinding};
 use crate::control::probe::ServerState;
