@@ -205,7 +205,7 @@ fn drift(mode: Mode, restart: Mode, spelling: Spelling) -> Option<String> {
 fn down(server: &ServerStatus) -> Option<String> {
     let ServerStatus { upstream, route, up, reason, checked, .. } = server;
     (!up && checked.is_some())
-        .then(|| format!("{upstream} ({route}) is down: {}", reason.as_deref().unwrap_or("no reason known")))
+        .then(|| format!("{upstream} ({route}) is down: {}", reason.as_deref().unwrap_or("the reason is unknown")))
 }
 
 #[cfg(test)]

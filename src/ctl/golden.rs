@@ -151,7 +151,7 @@ fn blocker(number: usize) -> BlockerReply {
         "move the client to TLS and recycle its old connections; or, if it may be refused, accept it by its key",
         "move the client to TLS and recycle its old connections; it sends no name, so tlsramp cannot see that it has \
          moved: accept it by its key afterwards, or wait until --guardWindow has passed",
-        "bring that member to preferSSL or beyond, then recycle its old connections",
+        "step that member up to preferSSL, then recycle its old connections",
     ];
     let remedy = if member { remedies[2] } else { remedies[usize::from(application.is_none())] };
     BlockerReply {
