@@ -8,7 +8,8 @@ use unicode_width::UnicodeWidthStr;
 use super::page::Page;
 use super::style::OutputStyle;
 
-/// Compares a page with `FOLDER/NAME.txt`, at 80, 120 and 200 columns and in a pipe, and checks that no line is too long.
+/// Compares a page with `FOLDER/NAME.txt`, at 80, 120 and 200 columns and in a pipe, and checks that no line is too
+/// long.
 pub(crate) fn check(folder: &str, name: &str, page: &Page) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(format!("{name}.txt"));
     let mut text = String::new();

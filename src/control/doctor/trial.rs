@@ -143,8 +143,8 @@ async fn version(session: &mut ProbeSession) -> Option<String> {
     info.get_str("version").ok().map(printable)
 }
 
-/// Tries two commands that change nothing. mongod checks the rights before it runs a command; `replSetGetStatus` is among the few
-/// that the localhost exception allows, also on a server without a set, which then answers that it has none.
+/// Tries two commands that change nothing. mongod checks the rights before it runs a command. `replSetGetStatus` is one
+/// of the few commands that the localhost exception allows; a server without a set answers that it has none.
 async fn access(session: &mut ProbeSession) -> Option<LocalAccess> {
     match session.ask(&rawdoc! { "getCmdLineOpts": 1 }).await? {
         Ok(options) => {
