@@ -5,7 +5,7 @@ use clap::{Arg, ArgAction, Command, value_parser};
 
 use super::target::{ClientTarget, ConnectionTarget};
 use crate::admin_client::{AdminAddress, with_tls_options};
-use crate::limits::RECYCLE_WAIT_MOST;
+use crate::limits::{RECYCLE_WAIT, RECYCLE_WAIT_MOST};
 use crate::policy::{Mode, Spelling};
 
 /// The command line of `tlsramp ctl`.
@@ -193,7 +193,9 @@ fn recycle() -> Command {
         seconds(GRACE)
             .value_parser(value_parser!(u64))
             .help("After SECONDS, close the remaining connections even within a message [default: never]"),
-        seconds(WAIT).value_parser(wait).help("Seconds to wait until they are closed [default: 6]"),
+        seconds(WAIT)
+            .value_parser(wait)
+            .help(format!("Seconds to wait until they are closed [default: {}]", RECYCLE_WAIT.as_secs())),
     ])
 }
 
