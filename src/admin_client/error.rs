@@ -138,7 +138,7 @@ fn hint(error: &HandshakeError) -> &'static str {
     }
 }
 
-/// The port that a data port's admin port has by default.
+/// The default admin port of a data port.
 fn plus_1000(address: &str) -> String {
     let port =
         address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?.checked_add(1000)?)));

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 request on a connection of its own.
+//! One HTTP/1.1 request on its own connection.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -17,7 +17,6 @@ use crate::limits::CLIENT_ANSWER_BYTES;
 use crate::stream::Stream;
 use crate::tls::HandshakeError;
 
-/// A request.
 #[derive(Debug)]
 pub(super) struct AdminRequest {
     pub(super) method: Method,

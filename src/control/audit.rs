@@ -159,14 +159,12 @@ pub(super) fn members(
     history.note(event, caller);
 }
 
-/// Logs a request to stop.
 pub(super) fn quit(history: &History, caller: &Caller) {
     let (door, by) = (caller.interface.name(), &caller.who);
     tracing::info!(door, %by, "stop requested");
     history.note(Event::done(Action::Quit, "stop requested"), caller);
 }
 
-/// Logs the start.
 pub(super) fn start(history: &History, mode: Mode, persisted: bool) {
     let whose = if persisted { "state file" } else { "configuration" };
     let what = format!("tlsramp {}, mode {mode} ({whose})", env!("CARGO_PKG_VERSION"));

@@ -60,7 +60,7 @@ impl BypassScan {
     }
 }
 
-/// The ports and addresses by which a connection that bypasses this proxy is recognised.
+/// The ports and addresses that identify connections that bypass this proxy.
 #[derive(Debug)]
 pub(super) struct BypassRules<'a> {
     /// The port of the fronted server, if the server is on this host.

@@ -12,7 +12,7 @@ pub struct Caller {
     pub who: Who,
 }
 
-/// The interfaces by which requests reach the controller.
+/// The interfaces through which requests reach the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interface {
     /// A MongoDB command on the admin port.

@@ -197,7 +197,6 @@ impl Controller {
         Ok(Changed { was, mode: change.to, generation, persisted: change.persist, warnings })
     }
 
-    /// Writes the mode to the state file.
     async fn persist(&self, mode: Mode) -> Result<(), ChangeError> {
         let persisted = PersistedMode::new(mode, self.view.loaded().settings.mode);
         let _guard = self.saver.save_change(|state| state.persisted = Some(persisted.clone())).await?;

@@ -124,7 +124,6 @@ pub struct History {
 }
 
 impl Event {
-    /// A change that was made.
     pub(crate) fn done(action: Action, what: impl Into<String>) -> Event {
         Event { action, what: what.into(), effect: Effect::Done, reason: None, generation: None }
     }
@@ -134,7 +133,6 @@ impl Event {
         Event { effect: Effect::Kept, ..Event::done(action, what) }
     }
 
-    /// A change that was refused.
     pub(crate) fn refused(action: Action, what: impl Into<String>, reason: &dyn std::fmt::Display) -> Event {
         Event { effect: Effect::Refused, reason: Some(reason.to_string()), ..Event::done(action, what) }
     }

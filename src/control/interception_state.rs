@@ -6,7 +6,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::bypass_scan::{Bypass, BypassScan};
 
-/// The last results.
 #[derive(Debug, Default)]
 pub(super) struct InterceptionState(Mutex<Results>);
 
@@ -40,7 +39,6 @@ impl InterceptionState {
         self.lock().scan = scan;
     }
 
-    /// The connections that bypass this proxy.
     pub(super) fn bypass(&self) -> Vec<Bypass> {
         self.lock().scan.bypass.clone()
     }

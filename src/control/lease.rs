@@ -1,5 +1,5 @@
-//! The lease: while it is held, only its holder may change the mode. It keeps two rollouts apart, and it expires, so
-//! that a rollout that was killed does not lock the proxy for ever.
+//! The lease: while it is held, only its holder may change the mode. It excludes a second rollout. It expires, so that
+//! a killed rollout does not lock the proxy for ever.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,6 @@ struct Holding {
 }
 
 impl Lease {
-    /// The lease, if it is held now.
     pub(super) fn held_now(&self) -> Option<LeaseHeld> {
         let (holder, left) = self.held(Instant::now())?;
         Some(LeaseHeld { holder: holder.to_owned(), left })

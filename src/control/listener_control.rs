@@ -1,4 +1,4 @@
-//! The interface by which the control plane controls the data plane's listeners without depending on them.
+//! The interface through which the control plane controls the data plane's listeners without depending on them.
 
 use std::fmt::Debug;
 use std::net::SocketAddr;

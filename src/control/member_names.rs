@@ -68,7 +68,6 @@ impl NamedSets {
         Ok(())
     }
 
-    /// The names of all sets.
     pub(crate) fn names(&self) -> impl Iterator<Item = &HostPort> {
         self.0.values().flatten()
     }

@@ -1,4 +1,4 @@
-//! The control plane: the controller changes what is running, and a view reads it.
+//! The control plane: the controller changes the running state, and a view reads it.
 //!
 //! | file | contents |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | [`tasks`] | the loops: file watch, member discovery, interception monitor, state saver, certificate expiry |
 //! | [`probe`] | whether the fronted server and other servers can be reached, and their `hello` |
 //! | [`links`], [`remedy`] | the links to other servers, and the remedy for one that fails |
-//! | [`mod@doctor`] | checks of what usually goes wrong, with remedies |
+//! | [`mod@doctor`] | checks for usual problems, with remedies |
 //! | [`recycle`] | recycling of non-conforming connections |
 //! | [`mod@status`], [`mod@metrics`], [`answer_limit`] | reports, and the bound on large ones |
 //! | [`running`], [`lease`], [`member_names`] | the running state outside of the snapshot |

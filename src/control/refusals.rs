@@ -32,7 +32,6 @@ pub(crate) struct Standing {
 }
 
 impl Refusals {
-    /// Notes the outcome of a rotation.
     pub(crate) fn rotated<T>(&self, outcome: &Result<T, ChangeError>, caller: &Caller) {
         let mut standing = self.lock();
         standing.rotation = outcome.as_ref().err().map(|error| refused(standing.rotation.as_ref(), error, caller));
@@ -68,15 +67,15 @@ impl Standing {
         let rotation = self.rotation.iter().map(|refused| {
             let (since, door, error) = refused.shown();
             format!(
-                "the TLS files on disk are refused since {since} ({door}), and the old ones stay in force: {error}. \
-                 Correct them, then run: tlsramp ctl rotate"
+                "the TLS files on disk have been refused since {since} ({door}), so the old ones stay in force: \
+                 {error}. Correct them, then run: tlsramp ctl rotate"
             )
         });
         let reload = self.reload.iter().map(|refused| {
             let (since, door, error) = refused.shown();
             format!(
-                "the configuration is refused since {since} ({door}), and the old one stays in force: {error}. Correct \
-                 it, then run: tlsramp ctl reload"
+                "the configuration has been refused since {since} ({door}), so the old one stays in force: {error}. \
+                 Correct it, then run: tlsramp ctl reload"
             )
         });
         rotation.chain(reload)

@@ -89,7 +89,8 @@ pub struct ConnectionTotals {
     pub recycling: usize,
 }
 
-/// Reports the state of the whole proxy. Reads the configuration file again, to compare it with what is in force.
+/// Reports the state of the whole proxy. Reads the configuration file again, to compare it with the configuration in
+/// force.
 ///
 /// # Errors
 /// [`ChangeError::Busy`]
@@ -204,7 +205,7 @@ fn drift(mode: Mode, restart: Mode, spelling: Spelling) -> Option<String> {
 fn down(server: &ServerStatus) -> Option<String> {
     let ServerStatus { upstream, route, up, reason, checked, .. } = server;
     (!up && checked.is_some())
-        .then(|| format!("{upstream} ({route}) is down: {}", reason.as_deref().unwrap_or("no reason known")))
+        .then(|| format!("{upstream} ({route}) is down: {}", reason.as_deref().unwrap_or("the reason is unknown")))
 }
 
 #[cfg(test)]

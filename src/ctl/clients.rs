@@ -1,4 +1,4 @@
-//! Renders the reply of `clients`: those in the way first, then the others without TLS, then those with TLS.
+//! Renders the reply of `clients`: blockers first, then the others without TLS, then those with TLS.
 
 use crate::admin::replies::ClientRow;
 use crate::admin_client::Clients;

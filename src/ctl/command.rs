@@ -5,7 +5,7 @@ use clap::{Arg, ArgAction, Command, value_parser};
 
 use super::target::{ClientTarget, ConnectionTarget};
 use crate::admin_client::{AdminAddress, with_tls_options};
-use crate::limits::RECYCLE_WAIT_MOST;
+use crate::limits::{RECYCLE_WAIT, RECYCLE_WAIT_MOST};
 use crate::policy::{Mode, Spelling};
 
 /// The command line of `tlsramp ctl`.
@@ -79,9 +79,9 @@ fn read_again_by_force() -> Arg {
 }
 
 fn doctor() -> Command {
-    let about = "Check what usually goes wrong, from where the proxy stands, with the remedy for each finding";
+    let about = "Check for usual problems, from the host of the proxy, with the remedy for each finding";
     verb(DOCTOR, about, "1: something failed, or refused").long_about(
-        "Check what usually goes wrong, from where the proxy stands, with the remedy for each finding: name \
+        "Check for usual problems, from the host of the proxy, with the remedy for each finding: name \
          resolution; servers and members, with and without TLS; certificates of both sides; clocks; descriptors; \
          interception rules; the localhost exception; versions and states of members; the modes of other nodes; \
          connections that bypass the proxy.\n\n\
@@ -193,7 +193,9 @@ fn recycle() -> Command {
         seconds(GRACE)
             .value_parser(value_parser!(u64))
             .help("After SECONDS, close the remaining connections even within a message [default: never]"),
-        seconds(WAIT).value_parser(wait).help("Seconds to wait until they are closed [default: 6]"),
+        seconds(WAIT)
+            .value_parser(wait)
+            .help(format!("Seconds to wait until they are closed [default: {}]", RECYCLE_WAIT.as_secs())),
     ])
 }
 

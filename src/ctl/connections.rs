@@ -10,7 +10,7 @@ use crate::screen::words::{bytes, count, driver, name, notes, some, span};
 use crate::screen::{Page, StyledText, TextTable};
 use crate::text::escaped;
 
-/// The page of open connections: those of each application and driver counted, or each by itself.
+/// The page of open connections: counted by application and driver, or, with `each`, one row for each.
 pub(super) fn page(reply: &Connections, non_conforming_only: bool, each: bool) -> Page {
     let Connections { connections, left_out } = reply;
     let non_conforming = connections.iter().filter(|row| row.non_conforming.is_some()).count();
@@ -61,7 +61,7 @@ pub(super) fn whois(found: &[&ConnectionRow], target: ConnectionTarget, whose: &
     page
 }
 
-/// A connection with one of its ends known.
+/// A connection that was found by one of its ends.
 fn both_ends(page: &mut Page, row: &ConnectionRow, end: SocketAddr) {
     let peer = escaped(&row.peer);
     let upstream = row.upstream.as_deref().map_or_else(|| "the server".to_owned(), escaped);

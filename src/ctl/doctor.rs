@@ -1,4 +1,4 @@
-//! Renders the reply of `doctor`: what failed first, then warnings, then one line for what is fine.
+//! Renders the reply of `doctor`: failed checks first, then warnings, then one line for the checks without a finding.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,6 @@ use crate::screen::words::count;
 use crate::screen::{Page, StyledText};
 use crate::text::escaped;
 
-/// The page.
 pub(super) fn page(DoctorReply { mode, checks, .. }: &DoctorReply) -> Page {
     let of = |verdict| checks.iter().filter(move |finding| finding.verdict == verdict);
     let number = |verdict| of(verdict).count();
@@ -40,7 +39,6 @@ pub(super) fn page(DoctorReply { mode, checks, .. }: &DoctorReply) -> Page {
     page
 }
 
-/// Whether a check failed.
 pub(super) fn has_failed(reply: &DoctorReply) -> bool {
     reply.checks.iter().any(|finding| finding.verdict == CheckVerdict::Failed)
 }

@@ -37,7 +37,7 @@ const DRIVERS: [Option<(&str, &str)>; 5] = [
 ];
 const MOMENTS: [&str; 3] = ["2023-11-14T22:13:20Z", "2023-11-13T20:16:20Z", "2023-11-14T22:16:01.5Z"];
 
-/// The one that a number picks, so that neighbours differ.
+/// Picks an element by a number, so that neighbours differ.
 fn pick<T: Copy, const N: usize>(from: [T; N], number: usize) -> T {
     from[number % N]
 }
@@ -80,7 +80,7 @@ fn client(number: usize) -> ClientRow {
 #[test]
 fn clients_by_whether_they_are_in_the_way() {
     for rows in ROWS {
-        // The first is by TLS.
+        // The first client uses TLS.
         let clients: Vec<_> = (1..=rows).map(client).collect();
         let reply = Clients { clients, ssl_mode: "preferSSL".into() };
         check("clients", rows, &clients::page(&reply, false, NOW));
@@ -148,10 +148,10 @@ fn blocker(number: usize) -> BlockerReply {
     let ClientRow { ip, application, driver, driver_version, member, more_names, open, last_seen, key, .. } =
         client(number);
     let remedies = [
-        "move it to TLS and recycle what is left, or accept by name that it is refused",
-        "move it to TLS and recycle what is left; nothing shows that it has moved, since it sends no name: then accept it by its \
-         key, or let --guardWindow pass",
-        "bring that member to preferSSL or beyond, then recycle its old connections",
+        "move the client to TLS and recycle its old connections; or, if it may be refused, accept it by its key",
+        "move the client to TLS and recycle its old connections; it sends no name, so tlsramp cannot see that it has \
+         moved: accept it by its key afterwards, or wait until --guardWindow has passed",
+        "step that member up to preferSSL, then recycle its old connections",
     ];
     let remedy = if member { remedies[2] } else { remedies[usize::from(application.is_none())] };
     BlockerReply {
@@ -177,7 +177,8 @@ fn server(name: &str, fatal: bool) -> BlockerReply {
         kind: BlockerKind::Upstream,
         fatal,
         text: format!(
-            "requireSSL reaches {name} (outbound transparent) by TLS, and that fails: its certificate is for db7.example.net"
+            "in requireSSL, connections to {name} (outbound transparent) use TLS, which fails: its certificate is for \
+             db7.example.net"
         ),
         remedy: "enable TLS on that server, with a certificate for the name that is dialled".into(),
         address: text(name),
@@ -198,9 +199,11 @@ fn ready_by_remedy() {
         if rows > 1 {
             let bypass = BlockerReply {
                 kind: BlockerKind::Bypass,
-                text: "bypass: 2 connections from client 10.0.0.9 were made before the redirect and bypass tlsramp".into(),
-                remedy: "they end when that peer connects anew; as root, `ss -K sport = :27017 and dst 10.0.0.9` ends them now"
+                text: "bypass: 2 connections from client 10.0.0.9 were made before the redirect and bypass tlsramp"
                     .into(),
+                remedy:
+                    "they end when that peer reconnects; as root, `ss -K sport = :27017 and dst 10.0.0.9` ends them now"
+                        .into(),
                 ..BlockerReply::default()
             };
             let more = BlockerReply {
@@ -256,8 +259,8 @@ fn doctor_failed_first() {
         id: pick(ids, number),
         subject: format!("{}:27017", pick(ADDRESSES, number)),
         verdict,
-        text: "it answers now; preferSSL and requireSSL reach it by TLS, which fails: \u{1b}[2J".into(),
-        remedy: (verdict != CheckVerdict::Ok).then(|| "step that tlsramp up to allowSSL first".into()),
+        text: "it answers now, but preferSSL and requireSSL connect to it by TLS, which fails: \u{1b}[2J".into(),
+        remedy: (verdict != CheckVerdict::Ok).then(|| "change the mode of that tlsramp to allowSSL first".into()),
     };
     for rows in ROWS {
         let checks = (0..rows).map(|number| finding(number, pick(verdicts, number))).collect();

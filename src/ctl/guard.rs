@@ -24,7 +24,6 @@ pub(super) struct GuardedChange {
 pub(super) enum OnBlockers {
     /// Ask on a terminal, else refuse.
     Ask,
-    /// Refuse.
     Refuse,
     /// Make the change and print them as warnings.
     Proceed,
@@ -53,7 +52,7 @@ pub(super) async fn change(
     Ok(CtlOutput::new(answer, changes::mode))
 }
 
-/// Whether there is somebody to ask.
+/// Whether the question can be asked: standard input and output are a terminal.
 fn asks(on_blockers: OnBlockers) -> bool {
     on_blockers == OnBlockers::Ask && io::stdin().is_terminal() && io::stdout().is_terminal()
 }
@@ -83,7 +82,7 @@ fn is_yes(answer: &str) -> bool {
 }
 
 const QUESTION: &str = "Change the mode anyway? [y/N] ";
-/// Longer answers are not a yes.
+/// The maximum length of an answer; a longer one is not a yes.
 const ANSWER_BYTES: u64 = 64;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Subcommands that make several requests: they look something up first.
+//! Subcommands that look something up first, so that they make several requests.
 
 use serde_json::{Value, json};
 

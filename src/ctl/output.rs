@@ -20,7 +20,7 @@ impl CtlOutput {
         CtlOutput { page: page(&answer.value), json: answer.json, exit: DONE, notice: None }
     }
 
-    /// The output for an unknown client, which is detected here and not by the admin port.
+    /// The output for an unknown client, which `ctl` detects, not the admin port.
     pub(super) fn unknown_client(why: String) -> CtlOutput {
         let json = json!({ "error": why, "code": "UnknownClient" }).to_string();
         CtlOutput { page: Page::default(), json, exit: NO, notice: Some(why) }

@@ -70,7 +70,7 @@ pub(super) fn list(page: &mut Page, blockers: &[BlockerReply], now: i64) {
     }
 }
 
-/// What a paragraph is about.
+/// The subject of a paragraph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subject {
     Client { by_tls: bool, member: bool },
@@ -93,7 +93,7 @@ impl Subject {
         }
     }
 
-    /// How the clients connect; `None` if it is not about clients.
+    /// How the clients connect; `None` for other subjects.
     const fn clients(self) -> Option<&'static str> {
         match self {
             Subject::Client { by_tls: false, .. } => Some("without TLS"),

@@ -9,7 +9,6 @@ use crate::screen::Page;
 use crate::screen::words::count;
 use crate::text::escaped;
 
-/// The page of an error.
 pub(super) fn page(error: &ClientError, now: i64) -> Page {
     let mut page = Page::default();
     let text = headline(error);

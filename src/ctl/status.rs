@@ -216,7 +216,7 @@ fn interception(in_force: bool) -> StyledText {
 
 /// The maximum number of servers shown; `--wide` lists all.
 const SERVERS_SHOWN: usize = 4;
-/// Lines of a screen for certificates; `--wide` lists all.
+/// The maximum number of certificates shown; `--wide` lists all.
 const CERTIFICATES_SHOWN: usize = 2;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is shown, as it is shown; what is understood; exit codes.
+//! Pages, parsing of the command line, and exit codes.
 
 use serde_json::json;
 

@@ -42,8 +42,8 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// Reads the command line, which clap has checked: without a subcommand, the status; `None` for a subcommand that clap does
-    /// not know.
+    /// Reads the command line, which clap has checked. Without a subcommand, the result is `status`. `None` if the
+    /// subcommand is unknown.
     pub(super) fn of(matches: &ArgMatches) -> Option<Verb> {
         let Some((verb, given)) = matches.subcommand() else { return Some(Verb::Status) };
         Some(match verb {

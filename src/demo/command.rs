@@ -81,7 +81,6 @@ async fn demo(pace: Pace, keep: bool, mut signals: Signals, files: &Files) -> Ex
     }
 }
 
-/// Starts everything and runs the upgrade.
 async fn play(screen: &Screen, files: &Files, pace: Pace) -> Result<(Cluster, Findings, Instant), String> {
     let began = Instant::now();
     let cluster = Cluster::start(files, CLIENTS).await?;

@@ -5,11 +5,11 @@
 //! | `command` | arguments, signals, exit code |
 //! | `files` | temporary certificates, removed at the end |
 //! | `node` | a stand-in server and its own tlsramp, linked to the other nodes |
-//! | `connector` | connecting by plaintext or TLS |
+//! | `connector` | connecting with plaintext or TLS |
 //! | `clients` | steady clients, which count every operation |
 //! | `heartbeats` | pings between the nodes |
 //! | `tally` | counts of operations and heartbeats |
-//! | `observe` | what each kind of client and each link gets |
+//! | `observe` | observes the result of each kind of client, and the kind of each link |
 //! | `truth_table` | the expected results; a text for every difference. PURE |
 //! | `cluster` | the running nodes, clients and heartbeats |
 //! | `upgrade` | from `disabled` to `requireSSL`, node by node |

@@ -22,7 +22,6 @@ pub(super) struct DemoNode {
     pub(super) inbound: SocketAddr,
     /// The listeners for links from the node's own server to the other nodes.
     pub(super) outbound: Vec<OutboundListener>,
-    /// The admin port.
     pub(super) admin: SocketAddr,
     pub(super) server: StandInHandle,
 }

@@ -4,7 +4,6 @@
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stdout};
 
-/// Standard output, with or without colours.
 #[derive(Debug)]
 pub(super) struct Screen {
     has_colours: bool,
@@ -28,13 +27,11 @@ impl Screen {
         Screen { has_colours: is_able && !is_refused }
     }
 
-    /// Writes a line.
     pub(super) fn line(&self, line: impl Display) {
         // A closed standard output is not an error: the exit code tells the result.
         let _ = writeln!(stdout(), "{line}");
     }
 
-    /// Returns a text in a colour.
     pub(super) fn paint(&self, colour: Colour, text: &str) -> String {
         let code = match colour {
             Colour::Heading => "1",

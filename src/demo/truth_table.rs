@@ -9,14 +9,8 @@ use crate::policy::{Link, Mode};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ClientResult {
     Accepted,
-    /// A MongoDB error.
-    Error {
-        code: i32,
-        text: String,
-    },
-    /// A fatal TLS alert.
+    Error { code: i32, text: String },
     Alert(u8),
-    /// Another failure.
     Other(String),
 }
 
@@ -26,9 +20,7 @@ pub(super) type LinkResult = Result<Link, String>;
 /// Everything that was observed at one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Observation {
-    /// The result of a plaintext client.
     pub(super) plaintext: ClientResult,
-    /// The result of a TLS client.
     pub(super) tls: ClientResult,
     /// New links to the other nodes.
     pub(super) fresh: Vec<LinkResult>,

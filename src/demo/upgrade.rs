@@ -37,7 +37,6 @@ pub(super) struct Findings {
     pub(super) differences: Vec<String>,
 }
 
-/// An upgrade in progress.
 pub(super) struct Upgrade<'a> {
     cluster: &'a Cluster,
     screen: &'a Screen,

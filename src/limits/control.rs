@@ -16,30 +16,30 @@ pub const PROBE_MEMBERS: usize = 50;
 pub const OTHER_LINK_AGAIN: Duration = Duration::from_secs(60);
 /// Interval at which the member lists of the local servers are checked for changes. A new member dials at once.
 pub const ROSTER_LOOK: Duration = Duration::from_secs(1);
-/// Interval at which the interception rules are checked, and connections that bypass them are searched. Missing rules are
-/// detected within ten seconds.
+/// Interval at which the interception rules are checked and connections that bypass them are searched. Missing rules
+/// are detected within ten seconds.
 pub const REDIRECT_LOOK: Duration = Duration::from_secs(5);
 /// Timeout of the canary connection, which never leaves the host.
 pub const CANARY_ANSWER: Duration = Duration::from_secs(1);
 /// Maximum number of bypassing connections shown: enough to find out which clients they belong to.
 pub const BYPASS_SHOWN: usize = 100;
 
-/// Time limit of `doctor` for one phase of connecting to a server. Servers of a set are near, and there are two phases and an
-/// answer for each kind of link, within the client's limit for the whole answer.
+/// Time limit of `doctor` for one phase of connecting to a server. Short, since two phases and an answer for each kind
+/// of link must fit into the client's limit for the whole answer.
 pub const DOCTOR_DIAL: Duration = Duration::from_secs(3);
 /// Time limit of `doctor` for one server, both kinds of link included.
 pub const DOCTOR_SERVER: Duration = Duration::from_secs(8);
-/// How long the results of `doctor` are given again, so that callers cannot make the proxy dial without end.
+/// How long the results of `doctor` are reused, so that callers cannot cause an unlimited number of dials.
 pub const DOCTOR_FRESH: Duration = Duration::from_secs(10);
 /// Maximum number of servers that `doctor` connects to: all members of a set, and some more targets.
 pub const DOCTOR_SERVERS: usize = 64;
-/// A look-up that takes longer delays connections noticeably: a resolver that does not answer is given up after five seconds
-/// by default (resolv.conf(5)), so that one above a second has lost an answer.
+/// Duration of a look-up above which `doctor` warns. A resolver waits five seconds for a name server by default
+/// (resolv.conf(5)), so a look-up of more than a second has probably missed an answer.
 pub const DOCTOR_LOOKUP_SLOW: Duration = Duration::from_secs(1);
-/// Difference of clocks above which `doctor` warns. Hosts that synchronize their clocks differ by milliseconds, and an answer
-/// takes less than this, so that anything above is a clock that is not synchronized.
+/// Difference of clocks above which `doctor` warns. Synchronized clocks differ by milliseconds, and an answer takes
+/// less than this, so a larger difference means a clock that is not synchronized.
 pub const DOCTOR_SKEW: Duration = Duration::from_secs(5);
-/// Fewer connections than this are soon used up: a driver opens up to 100 to each server from each process, so that ten
+/// Number of connections below which `doctor` warns: a driver opens up to 100 to each server from each process, so ten
 /// processes may need a thousand.
 pub const DOCTOR_LEAST_CONNECTIONS: u64 = 1000;
 /// Share of open descriptors at which `doctor` calls them exhausted: connections are refused before the last is taken.

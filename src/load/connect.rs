@@ -14,7 +14,6 @@ use super::measurements::FailureKind;
 use crate::net::Resolver;
 use crate::tls::HandshakeError;
 
-/// A plaintext or TLS stream.
 pub(super) type LoadStream = Box<dyn TcpOrTls>;
 
 pub(super) trait TcpOrTls: AsyncRead + AsyncWrite + Debug + Send + Unpin {}

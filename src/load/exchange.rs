@@ -35,7 +35,7 @@ impl Exchange {
         }
     }
 
-    /// Closes the connection in the way a client does.
+    /// Closes the connection as a client does.
     pub(super) async fn end(self) {
         // The operations have already been counted, so a failure here changes nothing.
         let _ = self.client.into_inner().shutdown().await;
@@ -92,7 +92,7 @@ fn head(request: u32, response: u32) -> [u8; HEAD_BYTES] {
     head
 }
 
-/// Answers a MongoDB client, whose first bytes these are, with an error that says which workloads are served.
+/// Answers a MongoDB client, which has sent `first`, with an error that names the workloads that are served.
 async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, first: &[u8]) -> std::io::Result<()> {
     let mut opening = first.to_vec();
     loop {

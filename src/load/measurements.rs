@@ -32,7 +32,7 @@ pub(super) enum FailureKind {
     Reset,
     /// The connection was closed before the answer was complete.
     Closed,
-    /// The server demands a client certificate.
+    /// The server requires a client certificate.
     CertificateRequired,
     /// The operation failed for another reason.
     Socket(String),

@@ -149,7 +149,7 @@ struct ZstdBlock {
 
 /// The header of the first block, and the part of its content that was received. `Some(None)` if the header is
 /// incomplete.
-#[expect(clippy::option_option, reason = "wrong, not there yet, there")]
+#[expect(clippy::option_option, reason = "malformed, incomplete, complete")]
 fn zstd_block(payload: &[u8]) -> Option<Option<(ZstdBlock, &[u8])>> {
     let Some((frame, rest)) = payload.split_first_chunk::<5>() else { return Some(None) };
     if frame[..4] != ZSTD_FRAME[..4] {

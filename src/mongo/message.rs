@@ -20,7 +20,7 @@ pub(super) enum Incoming {
     End,
 }
 
-/// The first bytes of a message: at least one.
+/// The first bytes of a message, at least one.
 #[derive(Debug)]
 pub(super) struct Begun {
     header: [u8; HEADER_BYTES],

@@ -3,7 +3,6 @@
 //!
 //! OP_COMPRESSED is decompressed as far as needed. A request that cannot be read is assumed to expect a reply: its
 //! connection has no message boundary until a later request is answered, so that nothing is cut off.
-//! boundary until a later request is answered, and nothing is cut off.
 
 use super::compressed::{self, PRELUDE_BYTES};
 use super::header::OpCode;

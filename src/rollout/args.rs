@@ -12,7 +12,6 @@ use super::limits::{self, NODES};
 use crate::admin_client::{AdminAddress, AdminClient, ctl_command, tls_options};
 use crate::policy::Mode;
 
-/// The parsed command line.
 #[derive(Debug)]
 pub(super) struct RolloutArgs {
     pub(super) nodes: Vec<NodeHandle>,

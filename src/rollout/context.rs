@@ -22,7 +22,6 @@ use crate::policy::Mode;
 /// The members' names by replica set, in lower case.
 pub(super) type MemberNames = BTreeMap<String, Vec<String>>;
 
-/// A rollout in progress.
 #[derive(Debug)]
 pub(super) struct Rollout {
     pub(super) fleet: Arc<Fleet>,

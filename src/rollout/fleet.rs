@@ -16,7 +16,7 @@ pub(super) struct Fleet {
     nodes: Vec<NodeHandle>,
 }
 
-/// The addresses and settings by which one node is reached.
+/// The addresses and settings to reach one node.
 #[derive(Debug, Clone)]
 pub(super) struct NodeHandle {
     /// The node's admin address, as written on the command line.

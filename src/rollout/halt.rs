@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 
-/// The reason why a rollout ends early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Halt {
     /// Nothing has failed: the operator has to act first, or a client is still connected.

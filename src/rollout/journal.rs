@@ -47,7 +47,7 @@ impl Journal {
         if let Err(error) = file.write_all(line.as_bytes())
             && !self.complained.replace(true)
         {
-            let _ = writeln!(io::stderr(), "tlsramp rollout: {} cannot be written: {error}", path.display());
+            let _ = writeln!(io::stderr(), "tlsramp rollout: cannot write {}: {error}", path.display());
         }
     }
 

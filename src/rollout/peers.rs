@@ -4,14 +4,14 @@
 //! A member that is in no `hello`, such as a hidden one, still has connections to other members. `requireSSL`, or an
 //! earlier mode, would cut it off. The remedy is to list its tlsramp as a node.
 //!
-//! A node has several names: its name in the set, the names by which other nodes dial it, and addresses. A peer counts
-//! as a listed node if any of these matches:
+//! A node has several names: its name in the set, the names that other nodes dial, and addresses. A peer counts as a
+//! listed node if any of these matches:
 //!
 //! - the name in the set, or an address that any node resolves that name to;
 //! - an address that the node listens on, or at which the external check reaches it;
 //! - the destination of another node's outbound route, if the server there has the name in the set as `me` in its
-//!   `hello`, if the name verifies that server (`name=`), or if the name resolves, at that other node, to the listener of
-//!   the route (`/etc/hosts`).
+//!   `hello`, if the name verifies that server (`name=`), or if the name resolves, at that other node, to the listener
+//!   of the route (`/etc/hosts`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};

@@ -34,7 +34,6 @@ pub(super) enum Role {
     Other,
     /// A proxy beside an application.
     Outbound,
-    /// The primary.
     Primary,
 }
 

@@ -1,4 +1,4 @@
-//! Golden files: a page as it is printed at several widths. `TLSRAMP_BLESS=1` writes them anew.
+//! Golden files: a page as it is printed at several widths. `TLSRAMP_BLESS=1` writes the files.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,8 @@ use unicode_width::UnicodeWidthStr;
 use super::page::Page;
 use super::style::OutputStyle;
 
-/// Compares a page with `FOLDER/NAME.txt`, at 80, 120 and 200 columns and in a pipe, and checks that no line is too long.
+/// Compares a page with `FOLDER/NAME.txt`, at 80, 120 and 200 columns and in a pipe, and checks that no line is too
+/// long.
 pub(crate) fn check(folder: &str, name: &str, page: &Page) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(format!("{name}.txt"));
     let mut text = String::new();
@@ -30,7 +31,8 @@ pub(crate) fn check(folder: &str, name: &str, page: &Page) {
     assert!(text == expected, "{}: expected\n{expected}\nfound\n{text}", path.display());
 }
 
-/// Only commands, and cells or words that are longer than the line, go beyond the width. A label stands before its word.
+/// Checks that no line exceeds the width, except commands, and cells or words that are longer than a line. Such a word
+/// may follow a label.
 fn assert_fits(name: &str, page: &Page, rendered: &str, width: usize) {
     for line in rendered.lines().filter(|line| line.width() > width) {
         let trimmed = line.trim_start();

@@ -16,9 +16,9 @@ pub struct Page(Vec<PagePart>);
 enum PagePart {
     Sentence(StyledText),
     Warning(String),
-    /// Consecutive ones are aligned.
+    /// Consecutive items are aligned.
     Item(&'static str, StyledText),
-    /// Commands and tables stand apart from what is above and below.
+    /// An empty line precedes and follows commands and tables.
     Commands(Vec<String>),
     Table(TextTable),
     Gap,
@@ -47,7 +47,7 @@ impl Page {
         self.say(StyledText::red(format!("CRITICAL: {}", warning.into())));
     }
 
-    /// A labelled line. The texts of consecutive ones are aligned, also where they are wrapped.
+    /// A labelled line. The texts of consecutive items are aligned, also if they are wrapped.
     pub fn item(&mut self, label: &'static str, text: impl Into<StyledText>) {
         self.0.push(PagePart::Item(label, text.into()));
     }
@@ -115,7 +115,6 @@ impl Page {
         Rendered { lines, left_out: Vec::new() }
     }
 
-    /// The texts of all cells of tables.
     #[cfg(test)]
     pub(super) fn cells(&self) -> impl Iterator<Item = &str> {
         self.0
@@ -124,13 +123,13 @@ impl Page {
             .flatten()
     }
 
-    /// Whether it is the label of a line.
+    /// Whether a text is the label of an item.
     #[cfg(test)]
     pub(super) fn is_label(&self, text: &str) -> bool {
         self.0.iter().any(|part| matches!(part, PagePart::Item(label, _) if *label == text))
     }
 
-    /// Whether it is a command to be typed.
+    /// Whether a text is one of the commands.
     #[cfg(test)]
     pub(super) fn is_command(&self, text: &str) -> bool {
         self.0.iter().any(|part| matches!(part, PagePart::Commands(all) if all.iter().any(|command| command == text)))
@@ -152,7 +151,7 @@ impl Page {
 }
 
 const WARNING: &str = "warning: ";
-/// Spaces before all lines of a sentence but the first, and between a label and its text.
+/// Spaces before every line of a sentence except the first, and between a label and its text.
 const INDENT: usize = 2;
 
 #[cfg(test)]

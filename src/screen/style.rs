@@ -25,7 +25,7 @@ pub(super) enum Tone {
 /// The properties of the output stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OutputStyle {
-    /// Columns of the terminal; without it, nothing is wrapped and no column left out.
+    /// The width of the terminal in columns; `None`: nothing is wrapped and no column is left out.
     pub width: Option<u16>,
     /// Whether to use colours.
     pub colour: bool,
@@ -52,7 +52,7 @@ impl StyledText {
         self.tone
     }
 
-    /// Columns on a terminal.
+    /// The width on a terminal, in columns.
     pub(super) fn width(&self) -> usize {
         self.text.width()
     }

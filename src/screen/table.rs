@@ -33,7 +33,6 @@ struct PlacedColumn {
     is_right_aligned: bool,
 }
 
-/// Rendered lines.
 pub(super) struct Rendered {
     pub(super) lines: Vec<String>,
     /// The heads of the table columns that did not fit.
@@ -41,8 +40,8 @@ pub(super) struct Rendered {
 }
 
 impl TextTable {
-    /// A table of these columns, each with its head and its rank. On a narrow terminal, the columns with the highest rank are left
-    /// out first, from right to left; those of rank 0 are never left out.
+    /// A table of these columns, each with its head and its rank. On a narrow terminal, columns with the highest rank
+    /// are left out first, from right to left; columns of rank 0 are never left out.
     pub fn new<const N: usize>(columns: [(&'static str, u8); N]) -> TextTable {
         let columns = columns.into_iter().map(|(head, rank)| Column { head, rank }).collect();
         TextTable { columns, rows: Vec::new() }
@@ -65,7 +64,7 @@ impl TextTable {
         self.rows.is_empty()
     }
 
-    /// The lines, each no longer than the terminal is wide unless a single cell is longer.
+    /// The lines. None exceeds the width of the terminal, unless a single cell does.
     pub(super) fn render(&self, style: OutputStyle) -> Rendered {
         let width = style.width.filter(|_| !style.wide).map(usize::from);
         let (columns, left_out) = self.place(width);
@@ -79,7 +78,6 @@ impl TextTable {
         Rendered { lines, left_out }
     }
 
-    /// The texts of all cells.
     #[cfg(test)]
     pub(super) fn cells(&self) -> impl Iterator<Item = &str> {
         self.rows.iter().flat_map(|row| &row.cells).map(StyledText::text)
@@ -116,16 +114,16 @@ impl TextTable {
     }
 }
 
-/// The widths of a column.
 #[derive(Debug, Clone, Copy)]
 struct CellWidths {
     head: usize,
-    /// That of all cells but the few longest, so that one long name does not push columns of all rows out.
+    /// The maximum width of all cells except the longest quarter, so that a few long cells do not displace other
+    /// columns.
     usual: usize,
     longest: usize,
 }
 
-/// Columns on the terminal.
+/// The total width, with the gaps between the columns.
 fn total(widths: impl Iterator<Item = usize>) -> usize {
     widths.map(|width| width + GAP).sum::<usize>().saturating_sub(GAP)
 }
@@ -147,7 +145,6 @@ fn fitted(all: Vec<CellWidths>, width: usize) -> Vec<usize> {
     bounded(head, NARROW_CELL).collect()
 }
 
-/// The lines of one row.
 fn row_lines(row: &[StyledText], columns: &[PlacedColumn], width: Option<usize>, colour: bool) -> Vec<String> {
     let (mut lines, mut line, mut end) = (Vec::new(), String::new(), 0);
     for column in columns {
@@ -173,7 +170,7 @@ fn row_lines(row: &[StyledText], columns: &[PlacedColumn], width: Option<usize>,
     lines
 }
 
-/// The text of a cell, and its columns on a terminal.
+/// The text of a cell, and its width on a terminal.
 fn shown(cell: &StyledText) -> (&str, usize) {
     if cell.text().is_empty() { ("-", 1) } else { (cell.text(), cell.width()) }
 }
@@ -182,9 +179,9 @@ fn shown(cell: &StyledText) -> (&str, usize) {
 const NOTE_INDENT: usize = 4;
 /// Spaces between two columns.
 const GAP: usize = 2;
-/// At most one row in so many has a cell beyond its column's usual width.
+/// At most one cell in this many is wider than the usual width of its column.
 const LONG_ROWS: usize = 4;
-/// A column that does not fit is not made narrower than this.
+/// The minimum width of a column that does not fit.
 const NARROW_CELL: usize = 8;
 
 #[cfg(test)]

@@ -28,8 +28,8 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
-/// An RFC 3339 time as `3m ago`, relative to `now` in milliseconds since 1970. An invalid time is shown unchanged; one in
-/// the future, by clocks that differ, as `0s ago`.
+/// An RFC 3339 time as `3m ago`, relative to `now` in milliseconds since 1970. An invalid time is shown unchanged; a
+/// time in the future, since clocks differ, as `0s ago`.
 pub fn ago(moment: &str, now: i64) -> String {
     match since(moment, now) {
         Some(seconds) => format!("{} ago", span(seconds)),
@@ -62,7 +62,7 @@ pub fn name(text: Option<&str>) -> String {
     text.map(escaped).unwrap_or_default()
 }
 
-/// The name of an application, or how many names a row stands for.
+/// The name of an application, or the number of names that share a row.
 pub fn named(text: Option<&str>, more_names: Option<u64>) -> String {
     more_names.map_or_else(|| name(text), |more| format!("(about {more} more names)"))
 }

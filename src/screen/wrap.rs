@@ -17,8 +17,8 @@ pub(super) fn hanging(label: &str, indent: usize, text: &StyledText, style: Outp
         .collect()
 }
 
-/// The lines of a text: the first may use `first` columns, the others `rest`. A word that is longer has a line of its own, and
-/// line breaks in the text are kept. Without a width, the lines are those of the text.
+/// Wraps a text: the first line has at most `first` columns, the others `rest`. A longer word has its own line. Line
+/// breaks in the text are kept. Without a width, nothing is wrapped.
 fn wrapped(text: &str, width: Option<(usize, usize)>) -> Vec<String> {
     let Some((first, rest)) = width else { return text.lines().map(str::to_owned).collect() };
     let mut lines: Vec<String> = Vec::new();

@@ -95,7 +95,7 @@ fn topology(context: &StandInContext<'_>, primary: &CStr) -> RawDocumentBuf {
     answer.append(cstr!("localTime"), DateTime::now());
     answer.append(cstr!("connectionId"), i32::try_from(context.connection).unwrap_or(i32::MAX));
     answer.append(cstr!("minWireVersion"), 0);
-    // That of MongoDB 6.0.
+    // The version of MongoDB 6.0.
     answer.append(cstr!("maxWireVersion"), 17);
     answer.append(cstr!("readOnly"), false);
     answer.append(cstr!("ok"), 1.0);
@@ -217,7 +217,8 @@ fn count(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     Ok(rawdoc! { "n": int(found.min(limit)), "ok": 1.0 })
 }
 
-/// Supports only the pipeline by which drivers count documents: `[{$match: QUERY}, {$group: {_id: 1, n: {$sum: 1}}}]`.
+/// Supports only the pipeline that drivers use to count documents:
+/// `[{$match: QUERY}, {$group: {_id: 1, n: {$sum: 1}}}]`.
 fn aggregate(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["pipeline", "cursor", "allowDiskUse"])?;
     let namespace = namespace(request, "aggregate")?;

@@ -29,7 +29,6 @@ impl StandInCounters {
     }
 }
 
-/// The counters.
 #[derive(Debug, Default)]
 pub(super) struct LiveCounters {
     pub(super) accepted: AtomicU64,

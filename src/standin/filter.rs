@@ -34,7 +34,6 @@ impl Filter {
         Ok(Self(query.to_owned()))
     }
 
-    /// Whether a document matches.
     pub(super) fn matches(&self, document: &RawDocument) -> bool {
         self.0.iter().flatten().all(|(key, wanted)| match document.get(key.as_str()) {
             Ok(Some(value)) => equal(value, wanted),

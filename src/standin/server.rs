@@ -141,7 +141,6 @@ const LIMITS: ServerLimits = ServerLimits {
     reply: Duration::MAX,
 };
 
-/// The commands of one connection.
 struct StandInCommands<'a> {
     shared: &'a StandInState,
     peer: SocketAddr,

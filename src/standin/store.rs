@@ -14,7 +14,6 @@ use super::filter::Filter;
 use crate::limits::{STANDIN_BYTES, STANDIN_DOCUMENT_BYTES, STANDIN_DOCUMENTS};
 use crate::mongo::{CommandFailure, integer};
 
-/// All collections.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     /// The collections, keyed by `db.collection`. No collection is empty.

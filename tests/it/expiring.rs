@@ -67,7 +67,7 @@ fn a_refused_rotation_stays_in_sight_until_one_succeeds() {
     assert_eq!((&second["door"], &second["since"]), (&json!("http"), &first["since"]), "{second}");
     let warnings = admin.get("/status")["warnings"].to_string();
     assert!(
-        warnings.contains("the TLS files on disk are refused since") && warnings.contains("server.pem"),
+        warnings.contains("the TLS files on disk have been refused since") && warnings.contains("server.pem"),
         "{warnings}"
     );
 

@@ -142,7 +142,10 @@ fn good_files_do_not_make_room_for_those_that_are_out_of_date() {
             assert_eq!(in_force(), before, "{door}: {fault:?}");
         }
         let critical = admin.get("/status")["critical"].to_string();
-        assert!(critical.contains("TLS files on disk are refused since") && critical.contains(text), "{critical}");
+        assert!(
+            critical.contains("TLS files on disk have been refused since") && critical.contains(text),
+            "{critical}"
+        );
         // With force, each time in another way.
         let door = DOORS[..5][number % 5];
         assert_eq!(read_again(&proxy, door, true), None, "{door}: {fault:?}");
@@ -278,7 +281,10 @@ fn good_files_do_not_make_room_for_those_without_a_list_or_a_root() {
         }
         assert_eq!(admin.get("/status")["generation"], generation, "{name}");
         let critical = admin.get("/status")["critical"].to_string();
-        assert!(critical.contains("TLS files on disk are refused since") && critical.contains(text), "{critical}");
+        assert!(
+            critical.contains("TLS files on disk have been refused since") && critical.contains(text),
+            "{critical}"
+        );
         assert_eq!(read_again(&proxy, DOORS[number % 5], true), None, "{name}");
         let warnings = admin.get("/status")["warnings"].to_string();
         let lacking = match name {

@@ -12,7 +12,7 @@ use crate::text::rfc3339;
 pub struct DoctorReply {
     /// The mode in force.
     pub mode: String,
-    /// When the checks were made: RFC 3339. An answer is given again for ten seconds.
+    /// When the checks were made: RFC 3339. An answer is reused for ten seconds.
     pub checked: String,
     /// One entry for each check of each subject.
     pub checks: Vec<DoctorFinding>,

@@ -37,7 +37,7 @@ pub(crate) struct Conformance(Mutex<CertificateResults>);
 /// The established clients whose certificate, or its absence, would be refused.
 #[derive(Debug, Default)]
 struct CertificateResults {
-    /// The material by which they were verified. Kept alive because `recheck` compares materials by address, and a
+    /// The material that they were verified with. Kept alive because `recheck` compares materials by address, and a
     /// freed address could be reused.
     material: Option<Arc<Material>>,
     at: Option<Instant>,

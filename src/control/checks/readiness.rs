@@ -186,7 +186,7 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
 }
 
 /// The remedy for a destination that was dialled lately and has no connection now.
-const NOT_CONNECTED: &str = "; there is no connection to it now: if it is no longer used, wait until --guardWindow has \
+const NOT_CONNECTED: &str = "; no connection to it is open: if it is no longer used, wait until --guardWindow has \
      passed, or shorten --guardWindow";
 
 fn refused(client: &BlockingClient, by_tls: bool) -> Blocker {
@@ -199,7 +199,7 @@ fn refused(client: &BlockingClient, by_tls: bool) -> Blocker {
             "without TLS",
             "move the client to TLS and recycle its old connections; or, if it may be refused, accept it by its key",
         ),
-        (false, true) => ("without TLS", "bring that member to preferSSL or beyond, then recycle its old connections"),
+        (false, true) => ("without TLS", "step that member up to preferSSL, then recycle its old connections"),
         _ if !identity.is_named() => {
             ("by TLS", "move the client back to plaintext, and wait until --guardWindow has passed")
         }

@@ -7,7 +7,7 @@ use crate::net::{HostPort, UpstreamAddress, carried, descriptor_limit, is_own, o
 use crate::policy::{Acceptance, Mode};
 use crate::tls::{Identity, Material, findings};
 
-/// The certificates and CRLs: validity, usages, and the names by which members dial this node.
+/// The certificates and CRLs: validity, usages, and the names under which members connect to this node.
 pub(super) fn certificates(
     settings: &Settings,
     material: &Material,
@@ -61,7 +61,7 @@ fn usages(settings: &Settings, material: &Material, mode: Mode) -> Vec<DoctorFin
     server.into_iter().chain(client.map(|identity| bad(identity, dials, NO_CLIENT_AUTH, BOTH_OR_CLUSTER))).collect()
 }
 
-/// Whether the certificate is valid for the names by which members dial this node.
+/// Whether the certificate is valid for the names under which members connect to this node.
 pub(super) fn names_of_this_node(
     settings: &Settings,
     material: &Material,

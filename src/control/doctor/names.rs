@@ -10,7 +10,6 @@ use crate::limits::{DOCTOR_DIAL, DOCTOR_LOOKUP_SLOW};
 use crate::net::{HostPort, Resolver};
 use crate::text::printable;
 
-/// The answer for a name.
 #[derive(Debug, Clone)]
 pub(super) struct NameAnswer {
     pub(super) name: HostPort,

@@ -1,4 +1,4 @@
-//! The rules by which facts about clocks, modes, states and descriptors become verdicts; pure functions.
+//! Judges facts about clocks, modes, states and descriptors. PURE.
 
 use super::finding::{CheckVerdict, DoctorCheck, DoctorFinding};
 use crate::control::probe::ServerState;
@@ -100,7 +100,6 @@ pub(super) fn clock(host: &str, offset: i64, ours: &[TlsItem], now: i64) -> Doct
     }
 }
 
-/// A member's version and state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MemberFacts {
     pub(super) name: String,
@@ -157,7 +156,6 @@ pub(super) struct DescriptorFacts {
     pub(super) wanted: Option<u64>,
 }
 
-/// Judges the descriptor limit.
 pub(super) fn descriptors(facts: DescriptorFacts) -> DoctorFinding {
     let DescriptorFacts { limit, used, carried, wanted } = facts;
     let subject = format!("limit {limit}");

@@ -14,7 +14,6 @@ use crate::text::printable;
 use crate::tls::PeerFault;
 use crate::upstream::Upstream;
 
-/// A server to connect to.
 #[derive(Debug, Clone)]
 pub(super) struct DoctorTarget {
     pub(super) name: String,
@@ -27,7 +26,6 @@ pub(super) struct DoctorTarget {
     is_routed: bool,
 }
 
-/// The trials of a server.
 #[derive(Debug)]
 pub(super) struct ServerLook {
     pub(super) target: DoctorTarget,

@@ -35,7 +35,6 @@ pub(super) struct ServerFacts {
     pub(super) hello: Option<HelloReply>,
     /// How far its clock is ahead of this host's, in milliseconds.
     pub(super) clock_offset: Option<i64>,
-    /// The version of MongoDB.
     pub(super) version: Option<String>,
     /// `notAfter` of its certificate in seconds since 1970.
     pub(super) certificate_ends: Option<i64>,
@@ -49,11 +48,9 @@ pub(super) enum LocalAccess {
     Everything,
     /// Create the first user: the localhost exception is open.
     FirstUser,
-    /// Nothing.
     Nothing,
 }
 
-/// The parts that every connection needs.
 #[derive(Debug, Clone)]
 pub(super) struct Dialler {
     pub(super) snapshot: Arc<Snapshot>,
@@ -146,8 +143,8 @@ async fn version(session: &mut ProbeSession) -> Option<String> {
     info.get_str("version").ok().map(printable)
 }
 
-/// Tries two commands that change nothing. mongod checks the rights before it runs a command; `replSetGetStatus` is among the few
-/// that the localhost exception allows, also on a server without a set, which then answers that it has none.
+/// Tries two commands that change nothing. mongod checks the rights before it runs a command. `replSetGetStatus` is one
+/// of the few commands that the localhost exception allows; a server without a set answers that it has none.
 async fn access(session: &mut ProbeSession) -> Option<LocalAccess> {
     match session.ask(&rawdoc! { "getCmdLineOpts": 1 }).await? {
         Ok(options) => {

@@ -103,7 +103,6 @@ pub(crate) struct Unreachable {
     pub(crate) link: Link,
     pub(crate) reason: String,
     pub(crate) fault: PeerFault,
-    /// The remedy, if one is known.
     pub(crate) remedy: Option<String>,
     /// Whether the change would cause the failure: the present kind of link works.
     pub(crate) by_the_change: bool,

@@ -110,7 +110,8 @@ impl ProbeSession {
             _ if asked_before => format!("the server closed the connection{error}"),
             Some(_) => {
                 format!(
-                    "the server closes the connection after the TLS handshake{error}: does it refuse our certificate?"
+                    "the server closes the connection after the TLS handshake{error}: does it refuse the certificate \
+                     of tlsramp?"
                 )
             }
             None => format!("the server closes the connection without an answer{error}: does it require TLS?"),

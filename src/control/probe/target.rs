@@ -48,7 +48,6 @@ pub(crate) struct ProbeTarget {
 /// The result of the last probe.
 #[derive(Debug, Clone, Default)]
 struct ProbeResult {
-    /// The time of the probe.
     checked: Option<SystemTime>,
     up: bool,
     link: Option<Link>,
@@ -274,7 +273,6 @@ impl ProbeTarget {
         })
     }
 
-    /// The last result.
     pub(crate) fn status(&self) -> ServerStatus {
         let seen = self.seen().clone();
         ServerStatus {

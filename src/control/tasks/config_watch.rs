@@ -79,7 +79,6 @@ async fn has_become_usable(view: &View) -> bool {
     outdated(&view.snapshot().tls, &material, false).is_ok()
 }
 
-/// The watched files.
 #[derive(Debug, Clone, Default)]
 struct WatchedFiles {
     certificates: Vec<PathBuf>,

@@ -1,4 +1,4 @@
-//! The loops of the control plane, each with its own state.
+//! The loops of the control plane. Each has its own state.
 
 mod certificate_expiry;
 mod config_watch;

@@ -94,7 +94,6 @@ impl StateSaver {
         self.write(last, path, state).await
     }
 
-    /// Whether there is a state file.
     pub(crate) fn has_file(&self) -> bool {
         self.path().is_some()
     }
