@@ -46,7 +46,7 @@ async fn an_upgrade_ends_at_the_first_difference() {
     let findings = Upgrade::new(&cluster, &Screen::new(), AT_ONCE).run().await;
     assert_eq!(
         findings.differences,
-        ["node b in mode disabled: a TLS client should be refused with alert 49, access_denied, and was accepted"]
+        ["node b in mode disabled: a TLS client should be refused with alert 49, access_denied, but was accepted"]
     );
     cluster.stop().await;
 }

@@ -168,7 +168,7 @@ mod tests {
             ("--to allowSSL --node a:1 --accept reports", "is not the key of a client"),
             ("--rollback --node a:1 --accept 1.1.1.1/a/b", "cannot be used with"),
             ("--to allowSSL --node a:1 --grace soon", "--grace"),
-            ("--rollback --node a:1 --log none", "--rollback reads the log"),
+            ("--rollback --node a:1 --log none", "--rollback reads from the log"),
             ("--rollback --autoRollback --node a:1", "cannot be used with"),
         ] {
             let error = read(line).unwrap_err();

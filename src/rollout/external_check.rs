@@ -166,9 +166,9 @@ mod tests {
             (HANDSHAKE, Some(REFUSED), Mode::Require, Ok(2)),
             (HANDSHAKE, None, Mode::Require, Ok(2)),
             (HANDSHAKE, Some(0), Mode::Require, Err("still answers plaintext")),
-            (HANDSHAKE, None, Mode::Disabled, Err("answers TLS by a handshake in mode disabled")),
-            (ALERT, None, Mode::Prefer, Err("answers TLS by an alert")),
-            (b'H', None, Mode::Prefer, Err("no TLS")),
+            (HANDSHAKE, None, Mode::Disabled, Err("answers a ClientHello with a handshake in mode disabled")),
+            (ALERT, None, Mode::Prefer, Err("answers a ClientHello with an alert")),
+            (b'H', None, Mode::Prefer, Err("bytes that are not TLS")),
         ] {
             let got = verify(&server(tls, code).await, mode).await;
             match (&got, expected) {

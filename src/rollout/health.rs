@@ -181,6 +181,6 @@ mod tests {
         assert!(found.iter().all(|one| one.transient), "a member that is down is not missing: {found:?}");
         let mut nodes = trio();
         nodes[2].mode = Require;
-        assert!(problems(&nodes, Allow)[0].text.contains("it is at requireSSL, above allowSSL: the way back is"));
+        assert!(problems(&nodes, Allow)[0].text.contains("its mode is requireSSL, above allowSSL: to go down, use"));
     }
 }

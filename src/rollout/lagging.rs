@@ -42,10 +42,10 @@ mod tests {
         };
         let found = lagging(&nodes([Prefer, Disabled]), &LastModes::new());
         assert_eq!(found.len(), 1);
-        assert!(found[0].0 == 1 && found[0].1.contains("it is at disabled, and others are at preferSSL"), "{found:?}");
+        assert!(found[0].0 == 1 && found[0].1.contains("it is disabled, but others are in preferSSL"), "{found:?}");
         assert_eq!(lagging(&nodes([Prefer, Allow]), &LastModes::new()), [], "one rung is what a rollout leaves");
         let last = LastModes::from([("b:28017".to_owned(), Prefer), ("a:28017".to_owned(), Allow)]);
         let found = lagging(&nodes([Prefer, Allow]), &last);
-        assert!(found.len() == 1 && found[0].1.contains("the log last saw it at preferSSL"), "{found:?}");
+        assert!(found.len() == 1 && found[0].1.contains("its last mode in the log is preferSSL"), "{found:?}");
     }
 }

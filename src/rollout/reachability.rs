@@ -249,7 +249,7 @@ mod tests {
             assert!(part.map_or(text.is_empty(), |part| text.contains(part)), "{part:?}: {text}");
         }
         let found = got_worse(&[node(well)], &[node(well)], 0, Prefer);
-        assert!(text(&found, &["a".into()]).contains("not probed since it came to preferSSL"), "{found:?}");
+        assert!(text(&found, &["a".into()]).contains("not probed since it changed to preferSSL"), "{found:?}");
     }
 
     #[test]

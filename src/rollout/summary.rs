@@ -95,11 +95,14 @@ longer:28017  not known  -
         let page = |last| standing(&names, &nodes, &last).render(OutputStyle::default());
         assert_eq!(page(LastModes::new()), expected);
         let behind = page(LastModes::from([("a:28017".to_owned(), Require)]));
-        assert!(behind.contains("\n    its mode fell behind: it is at preferSSL, and the log last saw"), "{behind}");
+        assert!(
+            behind.contains("\n    its mode has fallen behind: it is preferSSL, but its last mode in the log"),
+            "{behind}"
+        );
         let lines = disagreements(&nodes);
         assert_eq!(lines.len(), 1);
         assert!(
-            lines[0].contains("say allowSSL: put there `sslMode = preferSSL` (YAML: net.tls.mode: preferTLS"),
+            lines[0].contains("name allowSSL: change it to `sslMode = preferSSL` (YAML: net.tls.mode: preferTLS"),
             "{lines:?}"
         );
     }

@@ -77,10 +77,10 @@ pub struct ConnectionRow {
     pub driver_version: Option<String>,
     /// Whether the client is a mongod or mongos.
     pub member: bool,
-    /// The mode by which the connection was judged.
+    /// The mode under which the connection was judged.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub mode: String,
-    /// The generation of the snapshot by which the connection was judged.
+    /// The generation of the snapshot under which the connection was judged.
     pub generation: u64,
     /// The server to which the connection leads.
     pub upstream: Option<String>,

@@ -120,7 +120,7 @@ pub struct SlotStatus {
 pub struct RefusedChange {
     /// The time of the first of consecutive refusals: RFC 3339.
     pub since: String,
-    /// The interface by which the last refused change was requested.
+    /// The interface through which the last refused change was requested.
     pub door: String,
     /// The requester of the last refused change.
     pub by: String,

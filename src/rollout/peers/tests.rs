@@ -56,7 +56,7 @@ fn unlisted_clients_are_named() {
     ] {
         let texts = texts(Some(row.clone()), None);
         assert_eq!(!texts.is_empty(), expected, "{row:?}");
-        assert!(texts.iter().all(|text| text.contains("10.0.0.9 (NetworkInterfaceTL) connects")), "{texts:?}");
+        assert!(texts.iter().all(|text| text.contains("10.0.0.9 (NetworkInterfaceTL) is connected")), "{texts:?}");
     }
 }
 
