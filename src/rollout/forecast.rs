@@ -139,7 +139,7 @@ mod tests {
     fn later_waits_and_refusals_are_named_and_escaped() {
         assert_eq!(lines(|_| {}, Vec::new(), &[]), [""; 0]);
         let found = lines(|node| node.status.members.clear(), Vec::new(), &[]);
-        assert_eq!(found, ["before the first step, is told the names of members that it does not know: a:27017"]);
+        assert_eq!(found, ["before the first step, gets the names of members that it does not know: a:27017"]);
         let certificate = |days_left| CertificateStatus {
             role: "tlsCertificateKeyFile".into(),
             subject: "CN=\u{1b}a".into(),

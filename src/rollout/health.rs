@@ -165,9 +165,9 @@ mod tests {
             (
                 [trio(), vec![alone("s", MemberState::Standalone)]].concat(),
                 Some(3),
-                "is a standalone, and others are members of rs",
+                "is a standalone, but other nodes are members of rs",
             ),
-            (ill(1, |server| server.me = Some("A:27017".into())), Some(1), "a:27017 is another node's too"),
+            (ill(1, |server| server.me = Some("A:27017".into())), Some(1), "a:27017 is also another node's"),
             (trio()[..2].to_vec(), None, "member c:27017 is not a listed node"),
             (ill(1, |server| server.hosts.push("h:1".into())), None, "h:1 is not a listed node"),
         ];

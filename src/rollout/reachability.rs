@@ -198,7 +198,7 @@ mod tests {
             ..LinkStatus::default()
         };
         let mut node = member("a", MemberState::Primary, Prefer, &["a"]);
-        let mend = "; if that is the server that is meant, start that tlsramp with --member db7:27017=10.0.0.7";
+        let mend = "; if this is the intended server, start the node's tlsramp with --member db7:27017=10.0.0.7";
         for (probed, link, expected) in [
             (
                 None,
