@@ -34,6 +34,11 @@ fuzz target seconds="60":
     {{ if target == "pem" { "cargo run --quiet -p certs-gen -- --wrong --force --out fuzz/corpus/pem" } else { "" } }}
     cargo +nightly fuzz run --sanitizer none {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }} -- -max_total_time={{ seconds }} -timeout=20
 
+# The user's guide as HTML: target/book/index.html
+book:
+    command -v mdbook >/dev/null || cargo install --locked mdbook
+    mdbook build docs
+
 # The software bill of materials: a CycloneDX file beside each Cargo.toml
 sbom:
     command -v cargo-cyclonedx >/dev/null || cargo install --locked cargo-cyclonedx
@@ -44,7 +49,7 @@ dist:
     cargo build --profile dist --locked
 
 # The tests that `fast` leaves out: whole replica sets, network namespaces, gigabytes, long waits.
-slow := "--skip chaos:: --skip cluster:: --skip controller:: --skip crls:: --skip dawdling:: --skip dead_peers:: --skip demo:: --skip four_doors:: \
+slow := "--skip book:: --skip chaos:: --skip cluster:: --skip controller:: --skip crls:: --skip dawdling:: --skip dead_peers:: --skip demo:: --skip four_doors:: \
     --skip load:: --skip matrix:: --skip moving:: --skip netfilter:: --skip recycling:: --skip refused_certificates:: \
     --skip resumption:: --skip rollout:: --skip silent:: --skip still_on_plaintext:: --skip tproxy:: \
     --skip transparent:: --skip verification::"

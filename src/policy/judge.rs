@@ -161,7 +161,7 @@ mod tests {
     use super::{Acceptance, Admission, Link, LinkRule, Opening, Refused, judge};
     use crate::policy::Mode;
 
-    /// The truth table of the README, row by row.
+    /// The truth table in docs/src/explanation/modes.md, row by row.
     #[test]
     fn the_truth_table() {
         use Mode::{Allow, Disabled, Prefer, Require};

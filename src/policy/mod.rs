@@ -1,8 +1,8 @@
 //! The policy, as pure functions: which openings a mode accepts, and which link an accepted connection gets.
 //!
-//! Nothing here reads a clock, a socket or a configuration. [`judge()`] implements the truth table of the README. It
-//! returns a [`Permit`], which has no public constructor. Dialling a server requires a permit, so no connection can
-//! reach a server without a verdict.
+//! Nothing here reads a clock, a socket or a configuration. [`judge()`] implements the truth table in
+//! docs/src/explanation/modes.md. It returns a [`Permit`], which has no public constructor. Dialling a server requires a
+//! permit, so no connection can reach a server without a verdict.
 
 mod conform;
 mod judge;

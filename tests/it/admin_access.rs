@@ -130,7 +130,7 @@ fn a_wildcard_address_takes_tls_with_an_allowed_certificate_only() {
     assert!(by_tls(address, allowed, quit).starts_with("HTTP/1.1 403"), "only from this host");
 }
 
-/// As in the README: clients use a name in the admin port's certificate, without `--adminHost`. In plaintext on
+/// As in the guide: clients use a name in the admin port's certificate, without `--adminHost`. In plaintext on
 /// loopback, a name may be used by a foreign web page (DNS rebinding), so such a name is refused there.
 #[test]
 fn by_tls_a_host_of_the_own_certificate_is_taken() {

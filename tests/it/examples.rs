@@ -34,7 +34,7 @@ fn check_accepts_each_example() {
 }
 
 /// The configuration with certificates, folders and addresses of this machine.
-fn usable(config: &str, scratch: &Scratch) -> String {
+pub(crate) fn usable(config: &str, scratch: &Scratch) -> String {
     let here = scratch.path().to_string_lossy();
     let mut usable = config.replace("/var/lib/tlsramp", &here).replace("/run/tlsramp", &here);
     for (file, there) in [("server.pem", "member.pem"), ("ca.pem", "ca.pem")] {

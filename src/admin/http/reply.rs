@@ -86,7 +86,7 @@ impl HttpReply {
         HttpReply::error(
             StatusCode::NOT_FOUND,
             "NotFound",
-            format!("unknown path {path}; the README lists the paths of the admin port"),
+            format!("unknown path {path}; docs/src/reference/admin-http.md lists the paths of the admin port"),
         )
     }
 

@@ -136,7 +136,7 @@ mod tests {
     use super::Interception;
     use crate::policy::Mode::{self, Allow, Disabled, Prefer, Require};
 
-    /// The README's sidecar: mongod on 27017, tlsramp on 27117.
+    /// The tutorial's sidecar: mongod on 27017, tlsramp on 27117.
     fn sidecar(rules: Option<bool>, once: bool) -> Interception {
         let inbound = false;
         Interception {

@@ -1,5 +1,5 @@
 //! Rollouts include every server that another one connects to: hidden voters, arbiters, and the config servers and
-//! shards of a sharded cluster. They follow the README exactly, with the admin ports' names and TLS.
+//! shards of a sharded cluster. They follow the guide (docs/src/how-to/rollout.md) exactly, with the admin ports' names and TLS.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -77,7 +77,7 @@ fn a_live_set_moves_into_the_explicit_variant_member_by_member_and_loses_nothing
     app.finish().assert_flawless();
 }
 
-/// Follows the README exactly: one rollout over all nodes, and `ss -K` for connections that are older than the rules.
+/// Follows the guide exactly: one rollout over all nodes, and `ss -K` for connections that are older than the rules.
 fn to_tls(set: &Set) {
     let mut rollout = set.rollout(&["--to", "requireSSL"]);
     // tlsramp looks for such connections every few seconds, so not all are known at once. If a node were asked earlier,

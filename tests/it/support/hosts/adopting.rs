@@ -53,7 +53,7 @@ impl Set {
         }
     }
 
-    /// Changes a running member to the explicit variant as the README describes: stops the server, directs names to the
+    /// Changes a running member to the explicit variant as the guide describes: stops the server, directs names to the
     /// routes, starts tlsramp on the host's address, and starts the server on loopback.
     pub(crate) fn move_to_explicit(&mut self, number: u8) {
         let host = self.member(number).host.clone();

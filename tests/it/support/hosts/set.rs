@@ -49,7 +49,7 @@ pub(crate) struct Plan {
     pub(crate) server: Vec<String>,
     /// Whether outbound routes have names instead of addresses as upstreams.
     pub(crate) by_name: bool,
-    /// Whether admin ports are reached as the README describes, by TLS at the members' names; otherwise by Unix
+    /// Whether admin ports are reached as the guide describes, by TLS at the members' names; otherwise by Unix
     /// sockets.
     pub(crate) admin_by_tls: bool,
     /// The sets that the members form; if empty, all members form one set.
