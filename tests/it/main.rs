@@ -47,6 +47,7 @@ mod newcomer;
 mod operating;
 mod outbound_links;
 mod outdated;
+mod package;
 mod readers;
 mod readme;
 mod records;
