@@ -48,6 +48,15 @@ sbom:
 dist:
     cargo build --profile dist --locked
 
+# The Debian package: target/debian/tlsramp_VERSION_ARCHITECTURE.deb
+package:
+    command -v cargo-deb >/dev/null || cargo install --locked cargo-deb
+    deploy/debian/build
+
+# Installs, upgrades and purges the package in an empty Debian with systemd; as root, with debootstrap.
+package-test *package:
+    tests/package.sh {{ package }}
+
 # The tests that `fast` leaves out: whole replica sets, network namespaces, gigabytes, long waits.
 slow := "--skip book:: --skip chaos:: --skip cluster:: --skip controller:: --skip crls:: --skip dawdling:: --skip dead_peers:: --skip demo:: --skip four_doors:: \
     --skip load:: --skip matrix:: --skip moving:: --skip netfilter:: --skip recycling:: --skip refused_certificates:: \

@@ -38,8 +38,10 @@
 //! | 9 | [`load`] | `tlsramp load`: the load generator |
 //! | 9 | [`netfilter`] | `tlsramp netfilter`: the interception rules of a sidecar |
 //! | 9 | [`rollout`] | `tlsramp rollout`: the rolling upgrade over many nodes |
+//! | 10 | [`command_line`] | the commands, shell completions, the version |
 
 pub mod app;
+pub mod command_line;
 pub mod ctl;
 pub mod demo;
 #[cfg(any(test, fuzzing))]

@@ -1,5 +1,5 @@
 //! Drops all capabilities once the listeners of a transparent inbound route are open. Opening them requires a
-//! capability.
+//! capability, CAP_NET_RAW, which the service unit gives: it is dropped where no route is transparent, too.
 //!
 //! Capabilities belong to threads, and a new thread inherits its parent's capabilities. So they are dropped while the
 //! process has one thread, before the threads of the log, the workers and the runtimes start.
@@ -8,8 +8,9 @@ use std::io;
 
 use clap::ArgMatches;
 use rustix::io::Errno;
+use rustix::process::geteuid;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capability_is_in_bounding_set, clear_ambient_capability_set,
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
@@ -34,7 +35,8 @@ pub(super) enum CapabilityError {
 }
 
 /// If the inbound route is transparent, opens its listeners and the listeners on privileged ports, then drops every
-/// capability. Otherwise does nothing. Must be called while the process has one thread.
+/// capability. Otherwise drops `CAP_NET_RAW` alone, unless root runs the process. Must be called while the process has one
+/// thread.
 ///
 /// # Errors
 /// [`CapabilityError`], with every mistake that a start would report. The process must then exit.
@@ -45,6 +47,7 @@ pub(super) fn open_and_drop(
 ) -> Result<(), CapabilityError> {
     let settings = &loaded.settings;
     if !settings.is_inbound_transparent() {
+        drop_net_raw();
         return Ok(());
     }
     prepare(loaded, inherited, InUse::Mistake).map_err(CapabilityError::Mistakes)?;
@@ -112,6 +115,20 @@ fn drop_all() -> io::Result<()> {
     }
     let none = CapabilitySet::empty();
     Ok(set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
+}
+
+/// Ends without an error where the kernel or a sandbox refuses: the capability is of no use to the process. The kernel
+/// lowers the ambient set with the others.
+fn drop_net_raw() {
+    if geteuid().is_root() {
+        return;
+    }
+    if let Ok(CapabilitySets { mut effective, mut permitted, mut inheritable }) = capabilities(None) {
+        for set in [&mut effective, &mut permitted, &mut inheritable] {
+            set.remove(CapabilitySet::NET_RAW);
+        }
+        let _ = set_capabilities(None, CapabilitySets { effective, permitted, inheritable });
+    }
 }
 
 const fn is_privileged(port: u16) -> bool {

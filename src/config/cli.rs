@@ -3,14 +3,16 @@
 //! All values are taken as text, so that every mistake is reported at once; clap itself refuses only unknown flags and
 //! flags without a value (exit code 2).
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValue, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::options::{Form, OptionSpec, ValueKind};
+use super::options::{Form, OptionKey, OptionSpec, ValueKind};
 use super::raw::RawValue;
 use super::table::TABLE;
+use crate::policy::{Mode, Spelling};
 
 /// Adds `--config` and every option, in all its spellings, to a command.
 pub fn with_options(command: Command) -> Command {
@@ -47,13 +49,45 @@ fn args(opt: &'static OptionSpec) -> impl Iterator<Item = Arg> {
         let arg = arg.help(short_help(opt)).long_help(long_help(opt));
         match opt.kind {
             ValueKind::Value(placeholder) | ValueKind::Secret(placeholder) | ValueKind::List(placeholder) => {
-                arg.value_name(placeholder).allow_negative_numbers(true).value_parser(NonEmptyStringValueParser::new())
+                let suggested = Suggested(suggestions(opt, variant, placeholder));
+                arg.value_name(placeholder)
+                    .allow_negative_numbers(true)
+                    .value_parser(suggested)
+                    .hide_possible_values(true)
             }
             ValueKind::Switch => {
                 arg.value_name("true|false").num_args(0..=1).require_equals(true).default_missing_value("true")
             }
         }
     })
+}
+
+/// Takes any text but an empty one, as [`NonEmptyStringValueParser`] does; the values are only for completion in a shell.
+#[derive(Debug, Clone)]
+struct Suggested(Vec<&'static str>);
+
+impl TypedValueParser for Suggested {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        NonEmptyStringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        (!self.0.is_empty()).then(|| Box::new(self.0.iter().map(PossibleValue::new)) as _)
+    }
+}
+
+/// The values of an option that has few. A placeholder without capitals, such as `wait|close`, lists them.
+fn suggestions(opt: &OptionSpec, variant: usize, placeholder: &'static str) -> Vec<&'static str> {
+    if opt.key == OptionKey::Mode {
+        let spelling = if variant == 0 { Spelling::Ssl } else { Spelling::Tls };
+        return Mode::ALL.map(|mode| mode.name(spelling)).into();
+    }
+    if placeholder.contains(|letter: char| letter.is_ascii_uppercase()) {
+        return Vec::new();
+    }
+    placeholder.split('|').collect()
 }
 
 fn short_help(opt: &OptionSpec) -> String {

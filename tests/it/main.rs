@@ -48,6 +48,7 @@ mod newcomer;
 mod operating;
 mod outbound_links;
 mod outdated;
+mod package;
 mod readers;
 mod records;
 mod recycling;

@@ -229,6 +229,23 @@ fn no_capability_is_left_once_it_listens() {
     }
 }
 
+/// The unit gives CAP_NET_RAW whatever the configuration is.
+#[test]
+fn what_a_plain_listener_does_not_need_is_dropped_too() {
+    require_root!();
+    require_command!("setpriv");
+    let (upstream, program) = (Upstream::start(), Program::for_everybody());
+    for (raw, others) in [("+net_raw", 0), ("+net_raw,+net_bind_service", 1 << 10)] {
+        let sets = format!("-all,{raw}");
+        let given = [&NOBODY[..], &["--bounding-set", &sets, "--inh-caps", &sets, "--ambient-caps", &sets]].concat();
+        let wrapper: Vec<_> = [&given[..], &program.by(PLAINLY)].concat().into_iter().map(str::to_owned).collect();
+        let mut proxy = ProxyBuilder::new(in_front_of(&upstream)).wrapped(&wrapper).launch();
+        proxy.wait_ready();
+        let left = capabilities(proxy.pid());
+        assert_eq!(left, BTreeSet::from([[others, others, others, 1 << 13 | others, others]]), "{raw}");
+    }
+}
+
 /// Root can read every file while it has capabilities, but a rotation has none.
 #[test]
 fn files_that_could_not_be_read_again_are_refused_at_the_start() {
