@@ -38,8 +38,8 @@ version=$(dpkg-deb --field "$package" Version)
 step "an empty Debian"
 if [ ! -e "$base" ]; then
     rm -rf "$base.new"
-    # With the libraries of mongod, and `apt` as every host has it.
-    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,curl,openssl bookworm "$base.new" "$mirror"
+    # With what the package depends on, because there is no network inside, and with the libraries of mongod.
+    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps,curl,openssl bookworm "$base.new" "$mirror"
     mv "$base.new" "$base"
 fi
 rm -rf "$root"
@@ -49,6 +49,7 @@ for part in mongod-4.4.2 debian-11-libraries-1; do
     [ -e "$here/target/parts/$part" ] || fail "no $here/target/parts/$part; a test that uses mongod 4.4 fetches it"
     cp -a "$here/target/parts/$part" "$root/opt/parts/"
 done
+printf '127.0.0.1 localhost\n::1 localhost\n' >"$root/etc/hosts"
 # As MongoDB's own package has them.
 printf 'storage:\n  dbPath: /var/lib/mongodb\nnet:\n  port: 27017\n  bindIp: 127.0.0.1\n' >"$root/etc/mongod.conf"
 printf '[Service]\nExecStart=/opt/parts/mongod-4.4.2/bin/mongod --config /etc/mongod.conf\n' \
@@ -126,7 +127,7 @@ main=$(inside "systemctl show --property=MainPID --value tlsramp")
 inside "grep Cap /proc/$main/status"
 inside "grep -q '^CapEff:.*0000000000000000$' /proc/$main/status" || fail "it has capabilities"
 tls="openssl s_client -connect localhost:27017 -verify_hostname localhost -verify_return_error -CAfile ca.pem -cert client.pem"
-inside "$tls </dev/null" 2>&1 | grep -q 'Verify return code: 0 (ok)' || fail "TLS does not work"
+inside "$tls </dev/null" >"$work/tls.log" 2>&1 || fail "TLS does not work: see $work/tls.log"
 inside "tlsramp load ping --target localhost:27017 --mix 50 --connections 4 --duration 2s --warmUp 0s --tlsCAFile ca.pem \
     --tlsCertificateKeyFile client.pem" || fail "clients with and without TLS do not work"
 inside "systemctl reload tlsramp && systemctl is-active --quiet tlsramp" || fail "the reload failed"
