@@ -1,10 +1,10 @@
 //! tlsramp: one port for TLS and plaintext, under a policy that changes while it runs.
 //!
-//! A connection is accepted by [`proxy`], which peeks its first bytes ([`sniff`]), asks [`policy`] for a permit, ends or
-//! passes the TLS ([`tls`]), dials the server ([`upstream`]) and relays ([`net`]). [`telemetry`] records what happens.
-//! [`control`] changes the mode, the certificates and the configuration while connections are open; [`admin`] translates
-//! MongoDB commands and HTTP requests for it. [`app`] puts these parts together. Start reading at `proxy/connection.rs`,
-//! then `policy/judge.rs`, then `control/controller.rs`.
+//! A connection is accepted by [`proxy`], which peeks its first bytes ([`sniff`]), asks [`policy`] for a permit,
+//! terminates TLS or passes it through ([`tls`]), dials the server ([`upstream`]) and relays ([`net`]). [`telemetry`]
+//! records what happens. [`control`] changes the mode, the certificates and the configuration while connections are
+//! open; [`admin`] translates MongoDB commands and HTTP requests for it. [`app`] puts these parts together. Start
+//! reading at `proxy/connection.rs`, then `policy/judge.rs`, then `control/controller.rs`.
 //!
 //! The modules by rank. A module imports only from lower ranks and no two files import each other; a test checks both.
 //!

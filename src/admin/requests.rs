@@ -31,7 +31,7 @@ pub struct ModeRequest {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct RecycleParameters {
-    /// Whether to recycle also connections whose clients may see an error.
+    /// Whether to include connections whose clients may see an error.
     pub force: bool,
     /// The number of seconds after which a connection is cut even within a message.
     pub grace_secs: Option<u64>,

@@ -1,5 +1,6 @@
 //! Drops all capabilities once the listeners of a transparent inbound route are open. Opening them requires a
-//! capability, CAP_NET_RAW, which the service unit gives: it is dropped where no route is transparent, too.
+//! capability, CAP_NET_RAW. The service unit always grants it, so it is also dropped if no inbound route is
+//! transparent.
 //!
 //! Capabilities belong to threads, and a new thread inherits its parent's capabilities. So they are dropped while the
 //! process has one thread, before the threads of the log, the workers and the runtimes start.

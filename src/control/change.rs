@@ -61,7 +61,7 @@ pub struct Changed {
 /// A request to set the members of some replica sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberSets {
-    /// The members of each set, as `HOST:PORT`, which replace those set before; an empty list removes the set.
+    /// The members of each set, as `HOST:PORT`. They replace the set's previous members; an empty list removes the set.
     pub sets: BTreeMap<String, Vec<String>>,
     /// Whether to ignore another caller's lease.
     pub force: bool,
@@ -83,8 +83,8 @@ pub struct Rotated {
 /// A request to recycle the connections that the present policy would not make.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recycle {
-    /// Whether to recycle also connections whose clients may see an error: to a server outside any replica set, without
-    /// MongoDB messages, or with TLS passed through.
+    /// Whether to include connections whose clients may see an error: connections to a server that is in no replica set
+    /// or in an unknown state, connections without MongoDB messages, and connections with TLS passed through.
     pub force: bool,
     /// The time after which a connection is cut even within a message; `None`: never.
     pub grace: Option<Duration>,

@@ -132,7 +132,7 @@ struct OpenLinks {
 }
 
 impl OpenLinks {
-    /// Rebuilds, from the records of its open connections, a destination that the bounded table has dropped.
+    /// Rebuilds a destination that the bounded table has dropped, from the records of its open connections.
     fn alone(&self, key: &LinkKey) -> Option<DialledDestination> {
         let original = key.destination.parse().ok().filter(|_| key.route == RouteId::Transparent)?;
         let redirected = Some(RedirectedTo { original, dialled: original });

@@ -1,5 +1,6 @@
-//! The members that a rollout has named, by replica set: `POST /members`. Peers are verified by them as by the names of
-//! `--member`, so setting them requires the same permission as a change of mode. They are kept in the state file.
+//! The members that a rollout has named, by replica set: `POST /members`. A peer's certificate may be for one of these
+//! names, as it may be for a name of `--member`, so setting them requires the same permission as a change of mode. They
+//! are kept in the state file.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ impl NamedSets {
     /// Parses the sets of a request or of the state file.
     ///
     /// # Errors
-    /// Every invalid name and every exceeded bound, in one text.
+    /// Every invalid set and name, in one text; else the bound that all sets together exceed.
     pub fn parse(sets: &BTreeMap<String, Vec<String>>) -> Result<NamedSets, String> {
         let mut wrong = Vec::new();
         let mut named = BTreeMap::new();

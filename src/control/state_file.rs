@@ -129,8 +129,8 @@ fn writable(path: &Path) -> io::Result<()> {
         .map_err(|error| io::Error::new(error.kind(), format!("{error} (its folder is {})", folder.display())))
 }
 
-/// Whether a file is a mount point, as containers mount single files: rename(2) fails there. False if the kernel
-/// (before Linux 5.8) does not report it.
+/// Whether a file is a mount point, as it is if a container mounts this single file; rename(2) cannot replace a mount
+/// point. False if the kernel (before Linux 5.8) does not report it.
 fn is_mount(path: &Path) -> bool {
     let attributes = statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).map(|found| found.stx_attributes);
     attributes.is_ok_and(|attributes| attributes.contains(StatxAttributes::MOUNT_ROOT))

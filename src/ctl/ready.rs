@@ -7,8 +7,9 @@ use crate::screen::words::{count, name, named};
 use crate::screen::{Page, StyledText, TextTable};
 use crate::text::escaped;
 
-/// The page. `non_conforming` connections are open now, which no step changes. `called` is the `tlsramp ctl` command
-/// line with its options but without a subcommand; suggested commands begin with it.
+/// The page. `non_conforming` is the number of open connections that the present policy would not make; a change of
+/// mode does not end them. `called` is the `tlsramp ctl` command line with its options but without a subcommand;
+/// suggested commands begin with it.
 pub(super) fn page(ready: &Ready, non_conforming: usize, called: &str, now: i64) -> Page {
     let (mode, to) = (escaped(&ready.mode), escaped(&ready.to));
     let found = &ready.blockers;

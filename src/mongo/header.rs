@@ -75,17 +75,17 @@ pub(super) fn body_len(message_length: i32) -> Option<usize> {
 pub enum OpCode {
     /// Reply to `Query` and `GetMore`.
     Reply = 1,
-    /// Legacy write without a reply.
+    /// Legacy write that expects no reply.
     Update = 2001,
-    /// Legacy write without a reply.
+    /// Legacy write that expects no reply.
     Insert = 2002,
     /// Legacy query; on `db.$cmd`, a command.
     Query = 2004,
     /// Legacy request for the next batch of a cursor.
     GetMore = 2005,
-    /// Legacy write without a reply.
+    /// Legacy write that expects no reply.
     Delete = 2006,
-    /// Legacy closing of cursors, without a reply.
+    /// Legacy closing of cursors that expects no reply.
     KillCursors = 2007,
     /// Commands between servers of versions 3.2 to 4.0.
     Command = 2010,

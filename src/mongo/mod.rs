@@ -8,7 +8,7 @@
 //! | [`reply`] | replies to commands (OP_MSG, OP_REPLY), built and parsed; error documents |
 //! | [`boundary`] | the follower of message boundaries and unanswered requests |
 //! | [`request_kind`], [`compressed`] | whether a request, compressed or not, expects a reply |
-//! | [`trailing_requests`] | requests without a reply that a client sends after our close |
+//! | [`trailing_requests`] | requests that expect no reply and arrive after our close |
 //! | [`first_message`], [`metadata`] | the client metadata in the first message |
 //! | [`mod@refusal`] | the error reply to a refused client |
 //! | [`client`], [`server`], [`message`] | both ends of a connection, over any stream |

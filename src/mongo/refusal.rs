@@ -1,7 +1,7 @@
 //! The error reply to a refused client, so that its user sees a reason instead of "connection closed".
 //!
-//! The reply is determined by a bounded number of first bytes, without the command. There is no reply to messages that
-//! expect none, nor to bytes that are not a valid first message.
+//! The reply is determined from a bounded number of first bytes; the command itself is not parsed. There is no reply to
+//! messages that expect none, nor to bytes that are not a valid first message.
 
 use bson::{raw::RawDocumentBuf, rawdoc};
 

@@ -2,9 +2,9 @@
 //!
 //! Some slots are reserved for members of the replica set. A connection that gets no slot waits in a bounded queue; the
 //! accept loop never waits. A free slot goes to a waiting member first, then to a waiting client that has sent
-//! something, of the source that holds the fewest slots. If all slots are taken and such a client waits, the oldest
-//! silent connection of the source with the most silent connections is asked to close. See [`ConnectionLimit`] for the
-//! rule.
+//! something; of several, to the one whose source holds the fewest slots. If all slots are taken and such a member or
+//! client waits, the oldest silent connection of the source with the most silent connections is asked to close. See
+//! [`ConnectionLimit`] for the rule.
 
 mod queue;
 mod silent;
@@ -27,21 +27,21 @@ use table::SlotTable;
 ///
 /// # When a silent connection is closed for another
 /// Connections are counted by source: an IPv4 address, or an IPv6 /64. A slot is *silent* until the first byte of its
-/// client. It is *in use* if its client has sent a request after an answer within the last 30 s, and more than 10 s
-/// after the connection was established.
+/// client. It is *in use* if its client has sent, within the last 30 s, a request that followed an answer and came more
+/// than 10 s after the connection was established.
 ///
 /// The silent connection to close is the oldest one of the source with the most silent connections. It is asked to
-/// close if it has been silent for over 10 s, is not the source's last silent connection, and does not belong to a
-/// member. It is closed for any waiting member, for a client of the same source that waits and has sent something, or
-/// for such a client of another source, if that other source has fewer slots that are not in use than the first source
-/// has silent slots. If several clients qualify, the one whose source has the fewest slots not in use comes first, and
-/// it gets the slot even if other clients wait.
+/// close only if it has been silent for over 10 s, is not the source's last silent connection, and does not belong to a
+/// member; and only for one of these: any waiting member; a waiting client of the same source that has sent something;
+/// such a client of another source, if that other source has fewer slots that are not in use than the first source has
+/// silent slots. If several clients qualify, the one whose source has the fewest slots not in use comes first, and it
+/// gets the slot even if other clients wait.
 ///
 /// So an application whose connections carry requests gets the slots of a silent source, however many slots it holds
-/// itself. An attacker cannot evict a silent pool with connections that do nothing, whether silent, half open or
-/// established, once the attacker holds as many as the pool. Only continuing requests count, since one message, or a
-/// burst of messages, costs nothing: to evict a pool that is no larger than the attacker's own number of connections,
-/// the attacker has to keep these connections busy at the server, as a real application does.
+/// itself. An attacker whose connections do nothing, whether they are silent, in the handshake, or established and
+/// idle, takes no further slot from a silent pool once it holds as many as that pool. Only continuing requests count,
+/// since one message, or a burst of messages, costs nothing: to evict a pool that is no larger than the attacker's own
+/// number of connections, the attacker has to keep these connections busy at the server, as a real application does.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimit(Arc<Mutex<SlotTable>>);
 

@@ -150,8 +150,8 @@ pub fn judge(mode: Mode, acceptance: Acceptance, rule: LinkRule, opening: Openin
     Ok(Permit { admission, link })
 }
 
-/// Returns the permit for the link that a route makes in a mode: by the verdict on a plaintext client if the mode accepts
-/// plaintext, else on a TLS client.
+/// Returns the permit for the link that a route makes in a mode: that of a plaintext client or, if plaintext is
+/// refused, that of a TLS client.
 pub fn route_permit(mode: Mode, acceptance: Acceptance, rule: LinkRule) -> Option<Permit> {
     [Opening::Plaintext, Opening::Tls].into_iter().find_map(|opening| judge(mode, acceptance, rule, opening).ok())
 }

@@ -8,9 +8,8 @@
 //!
 //! The check and the insertion into the table of established connections happen under the lock of that table. A change
 //! after the check finds the connection in the table and counts it if it does not conform. The check sees the snapshot
-//! of every change that was acknowledged before, because the lock, or the reply to the request for the change, orders
-//! the change before the check. Until then the connection is counted as pending with the snapshot by which it was
-//! judged.
+//! of every change that was acknowledged before the check began: the lock, or the acknowledgement itself, establishes
+//! that order. Until a connection is in the table, it is counted as pending with the snapshot by which it was judged.
 
 use tokio::net::TcpStream;
 

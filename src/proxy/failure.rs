@@ -53,7 +53,8 @@ impl From<LinkError> for ServeError {
 }
 
 impl ServeError {
-    /// Returns the upstream's fault, if it is one that an operator of this side can act on.
+    /// Returns what is wrong at the upstream, as far as it tells tlsramp's operator what to do; else
+    /// `PeerFault::Other`.
     pub(super) fn fault(&self) -> PeerFault {
         match self {
             ServeError::UpstreamTls(error) => error.fault(),

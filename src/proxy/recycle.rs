@@ -1,11 +1,11 @@
 //! Ends a connection at a message boundary, so that the client connects again.
 //!
 //! First, tlsramp shuts down its sending direction to the client. Requests that the client sent before it noticed this
-//! may still arrive. For one second, requests without a reply are forwarded, because no driver would repeat them. The
-//! first request with a reply is not forwarded, so the server does not execute it, and the driver repeats it if it can.
-//! Then the connection is reset, because a client that keeps sending without reading does not notice the end otherwise.
-//! The reset waits until the client has acknowledged all data, because a reset makes the peer discard unread data,
-//! including the last reply.
+//! may still arrive. For one second, requests that expect no reply are forwarded, because no driver would repeat them.
+//! The first request that expects a reply is not forwarded, so the server does not execute it, and the driver repeats
+//! it if it can. Then the connection is reset, because a client that keeps sending without reading does not notice the
+//! end otherwise. The reset waits until the client has acknowledged all data, because a reset makes the peer discard
+//! unread data, including the last reply.
 
 use std::io;
 
@@ -55,7 +55,7 @@ pub(super) async fn cut_off(client: Stream, mut upstream: Stream) {
 enum Last {
     /// The client has closed the connection, or the connection is lost.
     Gone,
-    /// A request was not forwarded, or the second is over.
+    /// A request was not forwarded, or the time for last requests is over.
     Over,
 }
 
@@ -67,7 +67,7 @@ async fn forward_last(client: &mut Stream, upstream: &mut Stream, forwarded: &mu
     let mut requests = TrailingRequests::default();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        // After the second, the loop continues while there is data to read, so that no data is unread at the reset.
+        // After that time, the loop continues while there is data to read, so that no data is unread at the reset.
         let sorted = match timeout_at(until, client.read(&mut buffer)).await {
             Err(_) => return Last::Over,
             Ok(Ok(0) | Err(_)) => return Last::Gone,

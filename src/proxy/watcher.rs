@@ -5,8 +5,8 @@
 //!   of its pool without an error.
 //! - Other connections are closed after a second without traffic, after which drivers check whether a connection is
 //!   still open.
-//! - After five seconds, a connection is closed at any boundary; a connection with an open cursor or with requests that
-//!   have no reply, after a minute.
+//! - After five seconds, a connection is closed at any boundary; a connection with an open cursor, or with requests
+//!   that expect no reply, after a minute.
 //! - A connection in a transaction is not closed until it has been silent for a minute.
 
 use std::pin::Pin;
@@ -37,7 +37,7 @@ pub(super) struct Watcher {
     pub(super) slot: ConnectionSlot,
     /// Held until the upstream's first answer. Boxed, because a connection has none for most of its life.
     dial: Option<Box<OwnDial>>,
-    /// Dropped last, because a drain waits for the record too.
+    /// Dropped last: a drain waits until it is dropped, and the record must have been written by then.
     pub(super) forced: PhaseReached<DrainWatch>,
 }
 
@@ -90,8 +90,8 @@ impl Watcher {
         }
     }
 
-    /// Returns the time at which the connection may be closed at the current message boundary; `None` if it is not at
-    /// one.
+    /// Returns the time at which the connection may be closed in its present state; `None` if it must not be. A
+    /// monitoring connection need not be at a boundary.
     fn due(&self, wish: &RecycleRequest, quiet_since: Instant, now: Instant) -> Option<Instant> {
         let follower = self.follower.as_ref()?;
         if follower.is_monitor() {
@@ -103,7 +103,7 @@ impl Watcher {
         if follower.transaction() == Transaction::Open {
             return Some(quiet_since + RECYCLE_TRANSACTION);
         }
-        // Requests of members without a reply are mirrored reads, whose loss is harmless.
+        // A member's requests that expect no reply are mirrored reads, whose loss is harmless.
         let delicate = follower.has_cursor() || (follower.sends_unanswered() && !self.is_member());
         let patience = if delicate { RECYCLE_TRANSACTION } else { RECYCLE_ANY_BOUNDARY };
         Some((quiet_since + RECYCLE_QUIET).min((wish.since + patience).max(now)))
@@ -113,7 +113,7 @@ impl Watcher {
         self.record.open().client().is_some_and(|client| client.internal)
     }
 
-    /// Records that the connection sends requests that have no reply.
+    /// Records that the client sends requests that expect no reply.
     fn note_unanswered(&self) {
         let noted = &self.record.open().unanswered;
         if self.follower.as_ref().is_some_and(Follower::has_unanswered) && !noted.load(Ordering::Relaxed) {

@@ -25,7 +25,7 @@ impl Rollout {
     /// The blockers that remain when the wait is over; a server that would be unreachable in the mode; a signal.
     pub(super) async fn ready(&self, nodes: &[usize], to: Mode) -> Result<(), Halt> {
         let began = Instant::now();
-        // A node tries TLS to a server at most once a minute, so its last result may be older than the server's TLS.
+        // A node tries TLS to a server at most once a minute, so its last result may be from before the server had TLS.
         let fatal_wait = self.wait.min(OTHER_LINK_AGAIN + RECYCLE);
         loop {
             self.check()?;

@@ -73,7 +73,8 @@ async fn renew(fleet: Arc<Fleet>, holder: String, lost: Arc<Mutex<Option<String>
     loop {
         sleep(LEASE_RENEWAL).await;
         for (node, renewed) in ask(&fleet, &holder, LEASE).await.iter().enumerate() {
-            // An unreachable node stops the rollout elsewhere; a node that was restarted has no lease any more.
+            // Only a refusal counts: an unreachable node is noticed by the requests of the steps, and a node that has
+            // lost the lease by a restart grants it again.
             if let Err(error) = renewed
                 && is_refusal(error)
             {

@@ -9,9 +9,9 @@
 //!
 //! - the name in the set, or an address that any node resolves that name to;
 //! - an address that the node listens on, or at which the external check reaches it;
-//! - the destination of another node's outbound route, if the server there has the name in the set as `me` in its
-//!   `hello`, if the name verifies that server (`name=`), or if the name resolves, at that other node, to the listener
-//!   of the route (`/etc/hosts`).
+//! - the destination of another node's outbound route, provided that one of these holds: the server there reports the
+//!   name in the set as `me` in its `hello`; its certificate is verified for that name (`name=`); the other node
+//!   resolves that name to the listener of the route (`/etc/hosts`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};

@@ -4,11 +4,11 @@
 //! **Up**: the lowest rung first, so that no node takes a step before all have taken the previous one. Within a rung,
 //! the primary goes last, so that a problem shows first on a member that accepts no writes.
 //!
-//! A proxy beside an application has outbound links only. They follow the same rule as a member's: TLS from
-//! `preferSSL` on. By then every server accepts TLS, since all nodes have passed `allowSSL`. No server requires TLS
-//! before all nodes dial TLS, since all pass `preferSSL` before any takes `requireSSL`. So any order within a rung is
-//! safe. Its step affects writes, so its place is between the primary and the secondaries, in either order (see
-//! Down).
+//! A proxy beside an application has outbound links only. They follow the same rule as a member's: TLS from `preferSSL`
+//! on. By then every server accepts TLS, since all nodes have passed `allowSSL`. No server requires TLS before all
+//! nodes dial TLS, since all pass `preferSSL` before any takes `requireSSL`. So any order within a rung is safe. The
+//! step of such a proxy affects writes, so it comes between the steps of the secondaries and that of the primary,
+//! whichever go first (see Down).
 //!
 //! **Down**: the highest rung first, all nodes, one rung at a time. So no node dials plaintext or refuses TLS before
 //! all others are prepared: when the first node dials plaintext again (`allowSSL`), all have left `requireSSL`; when

@@ -2,8 +2,8 @@
 //!
 //! Parsing is best effort on the bytes received so far, for the record of a connection that is refused or passed
 //! through; fields that cannot be parsed are left out. One decision depends on the result: a ClientHello whose
-//! `legacy_version` is below TLS 1.2 cannot negotiate TLS 1.2 or later, so it is refused as too old. (The TLS stack
-//! would refuse it too, but report missing extensions.)
+//! `legacy_version` is below TLS 1.2 and whose `supported_versions` lists no version from TLS 1.2 up is refused as too
+//! old. (The TLS stack would refuse it too, but report missing extensions.)
 
 use std::fmt;
 

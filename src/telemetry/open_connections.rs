@@ -32,7 +32,7 @@ pub struct OpenConnection {
     pub(super) client: OnceLock<Option<Box<ClientMetadata>>>,
     /// Whether the connection does not use the MongoDB protocol, or is passed through.
     pub opaque: AtomicBool,
-    /// Whether the client has ever sent a request to which there is no reply.
+    /// Whether the client has ever sent a request that expects no reply.
     pub unanswered: AtomicBool,
     /// The request to recycle this connection.
     pub recycling: RecycleSignal,

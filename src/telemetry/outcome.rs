@@ -20,7 +20,8 @@ pub enum Outcome {
     RecycledByForce,
     /// The client closed the connection without sending a byte.
     Probe,
-    /// Closed at once, because the connection limit was reached and the accept queue was full.
+    /// The connection limit was reached, and the accept queue was full; or the connection lost its place in the full
+    /// queue.
     TooManyConnections,
     /// Closed at once, because the limit of connections from the client's address was reached.
     TooManyFromAddress,

@@ -201,7 +201,7 @@ pub fn reverify_client(stream: &mut ServerStream, material: &Material) -> Result
 }
 
 impl HandshakeError {
-    /// The peer's fault, for those that the operator of this side can act on.
+    /// What is wrong at the peer, as far as it tells tlsramp's operator what to do; else `PeerFault::Other`.
     pub fn fault(&self) -> PeerFault {
         match self {
             HandshakeError::Tls(error) => PeerFault::of(error),

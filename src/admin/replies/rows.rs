@@ -12,7 +12,8 @@ use crate::text::rfc3339_millis;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ClientRow {
-    /// The row's number, which no other row gets while the state file is kept; 0 from an older version.
+    /// The row's number, which is not reused as long as the state file is kept; 0 in a reply of a version without row
+    /// numbers.
     pub number: u64,
     /// The key to pass to `accept`.
     pub key: String,
@@ -28,7 +29,7 @@ pub struct ClientRow {
     pub driver_version: Option<String>,
     /// Whether the client is a mongod or mongos.
     pub member: bool,
-    /// The approximate number of client names in the row that the names beyond an address's bound share.
+    /// The approximate number of client names in the row, if several names share it because their address has too many.
     pub more_names: Option<u64>,
     /// Open connections.
     pub open: u64,

@@ -52,7 +52,7 @@ pub async fn readiness(view: &View, to: Mode) -> Readiness {
 
 /// The blockers of a change to a mode.
 pub(crate) async fn blockers(view: &View, to: Mode) -> Vec<Blocker> {
-    // Scan first: `dialled` below needs the connections older than the redirect that the scan finds.
+    // Scan first: `dialled` below needs the scan's result, the connections that are older than the redirect.
     look_for_bypass(view).await;
     let (loaded, members, dialled) = (view.loaded(), view.members(), dialled(view));
     let unreachable = view.prober().unreachable(to, (&loaded.settings, &view.routes()), &members, &dialled).await;
@@ -73,7 +73,8 @@ pub(crate) async fn blockers_by(
 async fn found(view: &View, to: Mode, unreachable: Vec<Unreachable>) -> Vec<Blocker> {
     let mut blockers = Vec::new();
     for server in unreachable {
-        // A server that is unreachable by its present link does not block this change, unless the mode requires TLS.
+        // A server that is unreachable by its present link already does not block this change, unless the new mode
+        // dials servers by TLS and the link to this one is TLS.
         if server.by_the_change || (server.link == Link::Tls && to.dials_tls()) {
             blockers.push(upstream(server, to));
         }

@@ -1,5 +1,5 @@
-//! Checks of TLS files: whether they can serve a mode, whether they are out of date while those in force are not, and
-//! when they expire.
+//! Checks of TLS files: whether they can serve a mode, whether new ones are out of date while those in force are not,
+//! and when they expire.
 
 use crate::config::Settings;
 use crate::control::change::ChangeError;
@@ -22,11 +22,13 @@ pub fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<
     Ok(())
 }
 
-/// Warnings about new TLS files (`coming`) that are out of date.
+/// Warnings about new TLS files (`coming`) that are out of date, or lack a revocation list that the files in force
+/// have.
 ///
 /// # Errors
-/// [`ChangeError::Unusable`] if those in force are not out of date, unless forced: with an expired certificate no
-/// client can connect, and with an expired revocation list no client that presents a certificate.
+/// [`ChangeError::Unusable`], unless forced, if the new files have such a fault and those in force do not have it. With
+/// an expired certificate, no client could connect; with an expired revocation list, no client that presents a
+/// certificate could.
 pub(crate) fn outdated(running: &Material, coming: &Material, force: bool) -> Result<Vec<String>, ChangeError> {
     let now = now_secs();
     let (found, before) = (coming.unusable(now), running.unusable(now));

@@ -156,7 +156,7 @@ impl ServerLook {
         trial.failure.as_ref().filter(|_| !is_theirs)
     }
 
-    /// Whether a member can be reached to which no route of this proxy leads.
+    /// The finding about a member to which no route of this proxy leads: whether it can be reached.
     fn reach_finding(&self) -> DoctorFinding {
         let (name, tls) = (&self.target.name, self.tls.as_ref().and_then(|tls| tls.failure.as_ref()));
         match (&self.plaintext.failure, tls) {

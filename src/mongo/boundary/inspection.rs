@@ -28,7 +28,7 @@ pub(super) struct BodyInspector {
     pub(super) transaction: Transaction,
     /// Whether the last cursor has more batches and the driver does not resume it automatically.
     pub(super) cursor_open: bool,
-    /// Whether a request without a reply was inspected.
+    /// Whether a request that expects no reply was inspected.
     pub(super) unanswered: bool,
     /// Whether the last request reads a batch of a cursor with an end.
     reads_cursor: bool,

@@ -29,7 +29,7 @@ pub struct Follower {
     kind: Option<RequestKind>,
     /// Whether the boundaries are unknown: the bytes are not MongoDB, or the operation is unknown.
     lost: bool,
-    /// Whether a request without a reply was ever received.
+    /// Whether a request that expects no reply was ever received.
     unanswered: bool,
     /// The beginning of a request whose kind is not known yet. Boxed, since requests seldom arrive in small parts.
     head: Option<Box<Head>>,
@@ -137,7 +137,7 @@ impl Follower {
         !self.lost && self.kind == Some(RequestKind::Monitor) && self.up.is_between() && self.down.is_between()
     }
 
-    /// Whether a request without a reply was ever received.
+    /// Whether a request that expects no reply was ever received.
     pub fn has_unanswered(&self) -> bool {
         self.unanswered
     }
@@ -157,7 +157,7 @@ impl Follower {
         self.watch.as_ref().is_some_and(|watch| watch.cursor_open)
     }
 
-    /// Whether a request without a reply was inspected.
+    /// Whether a request that expects no reply was inspected.
     pub fn sends_unanswered(&self) -> bool {
         self.watch.as_ref().is_some_and(|watch| watch.unanswered)
     }

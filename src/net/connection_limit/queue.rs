@@ -20,8 +20,8 @@ pub(super) struct Queue {
     /// held, then by the id of the first waiting connection. The first source is served next.
     next: BTreeSet<(QueueOrder, usize, u64, Source)>,
     /// Sources for which silent connections are still to be asked to close, by the number of their slots that are not
-    /// in use, then as in `next`. Slots also fall out of use by time alone, so the first number may be too low; it is
-    /// corrected once it is the lowest.
+    /// in use, then as in `next`. Slots also fall out of use by time alone, so an entry's first number may be too low;
+    /// it is corrected once the entry is the first of the set.
     claims: BTreeSet<(usize, usize, u64, Source)>,
     /// Sources by their number of waiting connections. The last one has the most.
     crowd: BTreeSet<(usize, Source)>,
@@ -62,7 +62,7 @@ pub(super) struct WaitingConnection {
     pub(super) slot: oneshot::Sender<TakenSlot>,
 }
 
-/// For which connection a silent one was asked to close.
+/// The waiting connections for which a silent one was asked to close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Beneficiary {
     Members,
@@ -176,8 +176,8 @@ impl Queue {
         })
     }
 
-    /// Returns for which waiting connections a connection of the source with the most silent ones may be asked to
-    /// close. The rule is in the documentation of [`ConnectionLimit`](super::ConnectionLimit).
+    /// Returns the beneficiary for which a connection of the source with the most silent ones may be asked to close.
+    /// The rule is in the documentation of [`ConnectionLimit`](super::ConnectionLimit).
     pub(super) fn claimant(&mut self, most: Most, now: Instant) -> Option<Beneficiary> {
         if self.members.len() > self.coming {
             return Some(Beneficiary::Members);

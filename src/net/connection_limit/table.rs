@@ -124,7 +124,7 @@ impl SlotTable {
     }
 
     /// Records that the client of a connection has sent something, or has disconnected. If the connection had been
-    /// asked to close, returns for which beneficiary.
+    /// asked to close, returns the beneficiary.
     pub(super) fn heard(&mut self, id: u64, ip: IpAddr) -> Option<Beneficiary> {
         if self.silent.remove(id, ip) {
             return None;
@@ -176,8 +176,9 @@ impl SlotTable {
         }
     }
 
-    /// Asks silent connections to close, one for each waiting connection whose client has sent something. They are the
-    /// oldest connections of the source with the most silent ones, as long as they have been silent for long enough.
+    /// Asks silent connections to close, one for each waiting member and each other waiting client that has sent
+    /// something. They are the oldest connections of the source with the most silent ones, as long as they have been
+    /// silent for long enough.
     pub(super) fn make_room(&mut self, now: Instant, is_member: impl Fn(IpAddr) -> bool) {
         loop {
             let Some(most) = self.silent.most(&is_member) else { return };
@@ -189,9 +190,9 @@ impl SlotTable {
         }
     }
 
-    /// Returns for which beneficiary a connection of this source is to close. While more slots are taken than the
-    /// current limit allows, returned slots are not granted, so that many connections have to close before any closes
-    /// for a waiting one.
+    /// Returns the beneficiary of closing a connection of this source; `None` if none is to close. While more slots are
+    /// taken than the current limit allows, returned slots are not granted. So the connections in excess of the limit
+    /// have to close before any closes for a waiting one.
     fn beneficiary(&mut self, most: Most, now: Instant) -> Option<Beneficiary> {
         let claimant = self.queue.claimant(most, now)?;
         let beyond_all = self.used().saturating_sub(self.limits.size);

@@ -10,7 +10,7 @@ use crate::mongo::ClientMetadata;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     bits: [AtomicU64; INVENTORY_NAME_WORDS],
-    /// Number of names counted before a restart, whose bits are not stored.
+    /// A lower bound: the number of names counted before a restart, or when rows were merged. Their bits are not known.
     before: AtomicU64,
 }
 
@@ -29,7 +29,7 @@ impl Names {
         self.before.fetch_max(count, Ordering::Relaxed);
     }
 
-    /// The approximate number of names, at least as many as before a restart.
+    /// The approximate number of names, at least `before`.
     pub(super) fn count(&self) -> u64 {
         let set: u32 = self.bits.iter().map(|word| word.load(Ordering::Relaxed).count_ones()).sum();
         let all = 64 * INVENTORY_NAME_WORDS as u64;

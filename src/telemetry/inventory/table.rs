@@ -2,8 +2,9 @@
 //!
 //! A client can invent any number of application names, so the number of rows per address is bounded. Further names
 //! share a row, which counts and blocks like any other. When the table is full, rows outside of the guard window are
-//! removed first; then the rows of the addresses that have the most are merged into their shared rows. Rows are lost
-//! only in a flood of different addresses, and each loss is counted.
+//! removed first; then the rows of the addresses or IPv6 networks with the most rows are merged into one shared row
+//! each. Rows within the window are lost only in a flood of different addresses, and each loss of a plaintext row is
+//! counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -174,8 +175,8 @@ impl InventoryTable {
         closed.len()
     }
 
-    /// Merges the rows of the addresses or IPv6 networks that have the most into their shared rows. Returns the number
-    /// of rows removed.
+    /// Merges the rows of the addresses or IPv6 networks with the most rows into one shared row each. Returns the
+    /// number of rows removed.
     fn fold(&mut self, now: i64, revision: &Arc<AtomicU64>) -> usize {
         let mut groups = BTreeMap::<RowGroup, Vec<Arc<RowKey>>>::new();
         for (key, _) in self.rows.iter().filter(|(_, row)| row.closed().is_some()) {

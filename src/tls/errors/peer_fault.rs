@@ -1,4 +1,4 @@
-//! Faults of a peer that an operator of this side can act on.
+//! What is wrong at a peer, as far as it tells tlsramp's operator what to do.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the lists of rustls are not exhaustive")]
 
@@ -6,7 +6,7 @@ use rustls::{AlertDescription, CertificateError, Error};
 
 use super::diagnosis::DNS;
 
-/// A fault of a peer that an operator of this side can act on.
+/// What is wrong at a peer, as far as it tells tlsramp's operator what to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum PeerFault {
     /// The server's certificate verifies, but is issued for these DNS names only.

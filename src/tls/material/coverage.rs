@@ -69,8 +69,8 @@ pub fn lost_crls(running: &[TlsItem], coming: &[TlsItem], now: i64) -> Vec<Strin
     lost.filter(had).map(line).take(VALIDITIES_SHOWN).collect()
 }
 
-/// Reports CRLs of which none belongs to a CA that verifies peers. The CRL of a CA in our own chain may belong to an
-/// intermediate CA that clients send.
+/// Reports CRLs of which none belongs to a CA that verifies peers. None if one is of a CA in our own chain: clients may
+/// send the certificate of that intermediate CA.
 fn no_list_of_any(all: &[TlsItem], now: i64) -> Option<UnusableReason> {
     let cas: Vec<_> = all.iter().filter(|one| one.kind == TlsItemKind::Authority && one.verifies_at(now)).collect();
     let of_our_chain =

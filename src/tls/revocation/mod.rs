@@ -177,8 +177,8 @@ impl CrlSet {
         self.groups.is_empty()
     }
 
-    /// The number of choices to try, one for each key that signs CRLs of the same issuer name: webpki uses only the
-    /// first CRL of an issuer name.
+    /// The number of choices of CRLs to verify a path with: several keys may have signed CRLs under one issuer name,
+    /// and webpki uses only the first CRL of a name.
     pub(crate) fn choices(&self) -> usize {
         self.keys.max(1)
     }

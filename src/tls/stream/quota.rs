@@ -23,7 +23,7 @@ pub fn handshake_bytes() -> [usize; 2] {
 }
 
 /// The memory budget of all handshakes in progress. When it is exceeded, the handshake that holds the most bytes is
-/// aborted, and the oldest of several that hold the same number.
+/// aborted; of several that hold the same number, the oldest.
 #[derive(Debug)]
 pub(crate) struct HandshakeBudget {
     most: usize,
@@ -106,7 +106,7 @@ impl HandshakeQuota {
         }
     }
 
-    /// Ready with the number of bytes held when this handshake must be aborted because it holds the most.
+    /// Becomes ready once this handshake must be aborted because it holds the most bytes; returns their number.
     pub(crate) fn poll_aborted(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         let Some(share) = &mut self.share else { return Poll::Pending };
         let Some(aborted) = &mut share.aborted else { return Poll::Pending };

@@ -101,8 +101,8 @@ impl ChainVerifier {
         verified.map_err(|error| self.explain(error, &candidate))
     }
 
-    /// Builds a path to a root, once for each key that signs CRLs of the same issuer name, since webpki uses only the
-    /// first CRL of an issuer name.
+    /// Builds the path to a root once for each choice of CRLs: several keys may have signed CRLs under one issuer name,
+    /// and webpki uses only the first CRL of a name.
     fn verify_path(
         &self,
         certificate: &EndEntityCert<'_>,
@@ -199,8 +199,8 @@ impl ChainVerifier {
 
     /// The time at which a verified path is no longer valid.
     fn end(&self, certificate: &X509Certificate<'_>, path: &VerifiedPath<'_>, choice: usize, now: i64) -> i64 {
-        // An intermediate that webpki can parse and x509-parser cannot expires at once, so that no session is resumed
-        // with it.
+        // An intermediate that webpki parses but x509-parser does not counts as expiring now, so that no session is
+        // resumed with it.
         let intermediates = path.intermediate_certificates().map(|intermediate| {
             let der = intermediate.der();
             X509Certificate::from_der(&der).map_or(now, |(_, certificate)| first_second_after(&certificate))
