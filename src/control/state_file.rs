@@ -1,8 +1,8 @@
 //! The state file: the mode that an operator persisted, the inventory, the history, and the members that a rollout has
 //! named.
 //!
-//! The state is written to a new file, which is synced and renamed: after a crash, the file is either the old one or
-//! the new one. If the path is a symbolic link, its target is replaced and the link stays. A folder in which every user
+//! The state is written to a new file, which is synced and renamed: after a crash, the file has either its old or its
+//! new content. If the path is a symbolic link, its target is replaced and the link stays. A folder in which every user
 //! can create files is refused: another user could put a file or link in its place.
 
 use std::collections::BTreeMap;
@@ -100,9 +100,13 @@ pub fn read(path: &Path) -> Result<SavedState, StateFileError> {
 /// and permissions.
 ///
 /// # Errors
-/// The operating system's error, or that every user can write to the folder. The old file is unchanged then.
+/// The operating system's error, or an error that says that every user can write to the folder. The old file is
+/// unchanged then. If only the sync of the folder fails, the new content is in place, so this is not an error: the log
+/// has a warning.
 pub(super) fn write(path: &Path, state: &SavedState) -> io::Result<()> {
     let (folder, target) = place(path)?;
+    // Opened before the rename, so that after it only the sync can fail.
+    let opened = File::open(&folder)?;
     let name = target.file_name().unwrap_or_default().display();
     let beside = folder.join(format!(".{name}.{}", random_name()));
     let written = write_new(&beside, &target, &serde_json::to_vec(state)?).and_then(|()| fs::rename(&beside, &target));
@@ -110,7 +114,12 @@ pub(super) fn write(path: &Path, state: &SavedState) -> io::Result<()> {
         // The error that is returned is more useful than one from the clean-up.
         let _ = fs::remove_file(&beside);
     }
-    written.and_then(|()| File::open(folder)?.sync_all())
+    written?;
+    if let Err(error) = opened.sync_all() {
+        tracing::warn!(file = %target.display(), %error, "the state file was written, but its folder could not be \
+            synced: a power failure could bring the previous content back");
+    }
+    Ok(())
 }
 
 /// Tests whether [`write()`] could create its file.
@@ -152,7 +161,7 @@ fn write_new(path: &Path, old: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The folder of the file to which a path leads, and the file.
 ///
 /// # Errors
-/// The operating system's error, or that every user can write to the folder.
+/// The operating system's error, or an error that says that every user can write to the folder.
 fn place(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
     let target = match fs::canonicalize(path) {
         // The file does not exist yet, or is a link to a file that does not exist yet.
