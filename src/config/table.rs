@@ -35,18 +35,18 @@ pub(super) static TABLE: &[OptionSpec] = &[
         ),
     restart_only(Key::InboundTransparent, LISTENING, &["inboundTransparent"], &["proxy.inboundTransparent"], Switch)
         .help(
-            "Set IP_TRANSPARENT on the listening sockets of the inbound route, so that the TPROXY rules of \
-             tlsramp netfilter can hand over connections to the server's own address. Needs CAP_NET_RAW, or \
-             sockets of a socket unit with Transparent=yes; every capability is dropped before the first \
-             connection is accepted. Connections that other hosts make to the listener's own address are \
-             refused (not_intercepted).",
+            "Set IP_TRANSPARENT on the listening sockets of the inbound route, so that they accept \
+             connections made to the server's own address, which the TPROXY rules of tlsramp netfilter lead \
+             here. Needs CAP_NET_RAW, or sockets of a socket unit with Transparent=yes; every capability is \
+             dropped before the first connection is accepted. Connections that other hosts make to the \
+             listener's own address are refused (not_intercepted).",
         ),
     restart_only(Key::InboundTls, LISTENING, &["inboundTLS"], &["proxy.inboundTLS"], Value("terminate|passthrough"))
         .default("terminate")
         .help(
             "How admitted TLS connections are handled. terminate: decrypt them here. passthrough: relay them \
-             unchanged to an upstream that speaks TLS itself, which needs no certificate here and keeps \
-             MONGODB-X509 working.",
+             unchanged to an upstream that speaks TLS itself. This needs no certificate here, and \
+             MONGODB-X509 keeps working.",
         ),
     restart_only(Key::Upstream, UPSTREAM, &["upstream"], &["proxy.upstream"], Value("HOST:PORT|unix:PATH"))
         .help("The server that the inbound route connects to. Without it there is no inbound route."),
@@ -150,7 +150,7 @@ pub(super) static TABLE: &[OptionSpec] = &[
     .help("File whose first line is the password of the cluster file's private key."),
     reloadable(Key::Ca, TLS, &["sslCAFile", "tlsCAFile"], &["net.ssl.CAFile", "net.tls.CAFile"], Value("FILE")).help(
         "PEM file with the root certificates that verify other servers, and clients if there is no \
-             cluster CA file. Clients must then present a certificate.",
+             cluster CA file. If this file is given, clients must present a certificate.",
     ),
     reloadable(
         Key::ClusterCa,
@@ -163,7 +163,7 @@ pub(super) static TABLE: &[OptionSpec] = &[
     reloadable(Key::Crl, TLS, &["sslCRLFile", "tlsCRLFile"], &["net.ssl.CRLFile", "net.tls.CRLFile"], Value("FILE"))
         .help(
             "PEM file with certificate revocation lists (CRLs). Only the peer's own certificate is checked; \
-             an expired CRL refuses every peer.",
+             once the CRL of a CA has expired, every certificate of that CA is refused.",
         ),
     reloadable(
         Key::WithoutCertificates,
@@ -218,9 +218,9 @@ pub(super) static TABLE: &[OptionSpec] = &[
         .default("(80 % of what the descriptor limit allows, less the accept queue)")
         .help(
             "Maximum number of open inbound connections, 1 to 1000000, silent ones included. Up to 1024 \
-             further connections wait for a slot. While one waits, the address with the most silent \
-             connections loses its oldest connection that has been silent for over 10 s, but never its last \
-             one or a member's.",
+             further connections wait for a slot. While a member, or a client that has sent \
+             something, waits, the address with the most silent connections can lose its oldest connection \
+             that has been silent for over 10 s, but never its last one or a member's.",
         ),
     reloadable(Key::MaxPerIp, LIMITS, &["maxConnectionsPerIp"], &["proxy.maxConnectionsPerIp"], Value("COUNT"))
         .default("(no limit)")
@@ -283,9 +283,9 @@ pub(super) static TABLE: &[OptionSpec] = &[
     reloadable(Key::AdminAllow, CONTROL, &["adminAllow"], &["admin.allow"], List("PATTERN")).help(
         "Client certificates that may use the admin port over TLS: a pattern for the subject \
              (CN=ops,O=Example) or, with the prefix DNS:, IP:, email: or URI:, for a subject alternative \
-             name. * matches any characters, ? matches one, and ,* at the end of a subject also matches no \
-             further part (CN=ops,* matches CN=ops). DNS names are compared without case. Repeatable, at most \
-             64.",
+             name. * matches any characters, ? matches one, and ,* at the end of a subject matches any \
+             number of further parts, even none (CN=ops,* matches CN=ops). DNS names are compared without \
+             case. Repeatable, at most 64.",
     ),
     reloadable(Key::AdminReadOnly, CONTROL, &["adminReadOnly"], &["admin.readOnly"], Switch)
         .help("Refuse changes over TCP on the admin port; a unix socket still accepts them."),

@@ -49,7 +49,7 @@ fn upstream_link(raw: &Raw, inbound: &InboundSettings, warnings: &mut Vec<String
         let link = raw.option_name(OptionKey::UpstreamTls);
         warnings.push(format!(
             "{link} never: all data to {upstream} crosses the network in plaintext, in every mode. Run tlsramp on that \
-             server's host, or use policy"
+             server's host, or set {link} to policy"
         ));
     }
     let looks_local = match upstream {

@@ -163,7 +163,7 @@ pub enum ChangeError {
         seconds: u64,
     },
     /// Names of members that are not valid.
-    #[error("no member name was set: {0}")]
+    #[error("the member names were not changed: {0}")]
     Names(String),
     /// There is no state file to persist to.
     #[error("persist needs a state file; start with --stateFile")]

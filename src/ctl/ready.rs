@@ -138,9 +138,9 @@ pub(super) fn accept_commands(page: &mut Page, blockers: &[BlockerReply], to: &s
     if keyed.is_empty() {
         return;
     }
-    let whom = if keyed.len() == 1 { "it" } else { "them" };
+    let whom = if keyed.len() == 1 { "this client" } else { "these clients" };
     page.gap();
-    page.say(format!("Or, if {to} may refuse {whom}, accept that:"));
+    page.say(format!("Or accept that {to} refuses {whom}:"));
     let command = |(key, number): &(&str, Option<u64>)| match number {
         Some(number) => format!("{called} accept {number}"),
         None => format!("{called} accept {}", quoted(&escaped(key))),

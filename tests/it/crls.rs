@@ -236,9 +236,10 @@ fn a_list_whose_issuer_is_written_otherwise_is_refused_in_words() {
         ca.openssl("ca -config cnf -gencrl -cert alias.pem -out alias-crl.pem");
         let (code, said) = check(&ca, "alias-crl.pem");
         assert_eq!(code, Some(2), "{subject} {mask}: {said}");
-        for part in
-            ["line 1: the revocation list is of CN=", "CA CN=root in the CA file encodes it with other string types"]
-        {
+        for part in [
+            "line 1: the revocation list was issued by CN=",
+            "CA CN=root in the CA file encodes that name with other string types",
+        ] {
             assert!(said.contains(part), "{subject} {mask}: {part}: {said}");
         }
         assert_eq!(mongod_lets_in(&ca, "alias-crl.pem"), [true, false], "{subject} {mask}: mongod");
@@ -257,7 +258,7 @@ fn a_list_of_another_ca_is_warned_about() {
     twin.openssl("ca -config cnf -gencrl -out twin-crl.pem");
     let rows = [
         ("other-crl.pem", "the revocation list of CN=other belongs to no CA in the CA file"),
-        ("twin-crl.pem", "the revocation list of CN=root is not signed with the key of the CA of that name"),
+        ("twin-crl.pem", "the revocation list of CN=root is signed with another key than that of the CA of this name"),
     ];
     for (crl, words) in rows {
         fs::copy(twin.path(crl), ca.path(crl)).unwrap();

@@ -131,6 +131,14 @@ fn servers_that_are_down_and_names_that_do_not_resolve() {
     for id in ["localhostException", "clock", "members", "modes"] {
         assert!(found.iter().all(|one| one["id"] != id), "{id}: {found:#?}");
     }
+    // A member that no route leads to. Without a CA file, only plaintext is tried.
+    let server = Hello::start();
+    let hosts = vec![server.address(), closed.address().to_string()];
+    server.say(doc! { "me": server.address(), "hosts": hosts, "setName": "rs", "secondary": true });
+    let proxy = start(&server.address(), "disabled", &[]);
+    find(&checks(&proxy), "upstream", "failed", "neither in plaintext (");
+    let proxy = Proxy::start(["--port", "0", "--upstream", &server.address()]);
+    find(&checks(&proxy), "upstream", "failed", "); TLS was not tried, since there is no CA file");
 }
 
 #[test]

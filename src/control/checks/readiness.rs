@@ -239,7 +239,7 @@ const NAMELESS: &str = "move the client to TLS and recycle its old connections; 
 fn name(client: &BlockingClient) -> String {
     if let Some(names) = client.more_names {
         let what = if client.identity.is_member() { "members" } else { "applications" };
-        return format!("a group of {what} with about {names} more names");
+        return format!("a group of about {names} {what}");
     }
     let what = if client.identity.is_member() { "member" } else { "application" };
     let driver = client.driver().as_deref().map(printable);
@@ -254,5 +254,5 @@ fn name(client: &BlockingClient) -> String {
 
 /// The warning about plaintext clients that the inventory has dropped at its bound.
 pub(crate) fn lost_clients(count: u64) -> String {
-    format!("{count} plaintext clients were seen within the guard window and dropped, since the inventory is full")
+    format!("{count} plaintext clients were seen within the guard window, but the inventory had no room for their rows")
 }

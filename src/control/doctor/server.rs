@@ -160,11 +160,14 @@ impl ServerLook {
     fn reach_finding(&self) -> DoctorFinding {
         let (name, tls) = (&self.target.name, self.tls.as_ref().and_then(|tls| tls.failure.as_ref()));
         match (&self.plaintext.failure, tls) {
-            (Some(plaintext), tls) if self.tls.is_none() || tls.is_some() => {
-                let failure = tls.unwrap_or(plaintext);
-                let text =
-                    format!("it can be reached neither without TLS ({}) nor by TLS ({})", plaintext.text, failure.text);
-                self.failing(failure, CheckVerdict::Failed, text)
+            (Some(plaintext), Some(tls)) => {
+                let (plaintext, by_tls) = (&plaintext.text, &tls.text);
+                let text = format!("it can be reached neither in plaintext ({plaintext}) nor by TLS ({by_tls})");
+                self.failing(tls, CheckVerdict::Failed, text)
+            }
+            (Some(plaintext), None) if self.tls.is_none() => {
+                let text = format!("it cannot be reached in plaintext ({}); {NOT_TRIED}", plaintext.text);
+                self.failing(plaintext, CheckVerdict::Failed, text)
             }
             (_, Some(failure)) if matches!(failure.fault, PeerFault::WrongName(_) | PeerFault::Untrusted(_)) => {
                 self.failing(failure, CheckVerdict::Warning, format!("TLS to it fails: {}", failure.text))
@@ -240,9 +243,8 @@ impl ServerLook {
     fn modes_finding(&self, mode: Mode) -> Option<DoctorFinding> {
         let host = &self.target.name;
         let Some(tls) = &self.tls else {
-            let text = "TLS was not tried, since there is no CA file, or no name, to verify its certificate with";
             let remedy = "set tlsCAFile, and run `tlsramp ctl reload`";
-            return Some(DoctorFinding::bad(DoctorCheck::Modes, host, CheckVerdict::NotChecked, text, remedy));
+            return Some(DoctorFinding::bad(DoctorCheck::Modes, host, CheckVerdict::NotChecked, NOT_TRIED, remedy));
         };
         let by_tls = match (self.plaintext.spoken, tls.spoken) {
             // The server answers plaintext, so the handshake failed because the server has no TLS.
@@ -291,6 +293,7 @@ const fn by(link: Link) -> &'static str {
     }
 }
 
+const NOT_TRIED: &str = "TLS was not tried, since there is no CA file, or no name, to verify its certificate with";
 const WANTS_TLS: &str = "it accepts only TLS: step this node up to preferSSL, or that node back to preferSSL";
 const NO_TLS: &str =
     "enable TLS on that server; if it is on this host and will never have TLS, set upstreamTLS to never and restart";

@@ -131,7 +131,7 @@ impl MetricsPage {
         // The spelling of modes does not depend on the configuration.
         let modes = Mode::ALL.map(|mode| ([("mode", mode.name(Spelling::Ssl))], u64::from(mode == self.scrape.mode)));
         to.gauge(("tlsramp_mode", "1 for the mode in force, 0 for the others.", None), modes)?;
-        let help = "Number of the last change of mode or certificates.";
+        let help = "Generation in force; increases by 1 with each change of mode or certificates.";
         to.gauge(("tlsramp_generation", help, None), [([], self.scrape.generation)])
     }
 

@@ -98,9 +98,9 @@ fn unmatched(all: &[TlsItem]) -> impl Iterator<Item = String> + '_ {
         let (subject, role) = (printable(&list.subject), list.role);
         if has_name {
             format!(
-                "{role}: the revocation list of {subject} is not signed with the key of the CA of that name in the CA \
-                 file, or with an algorithm that is not supported, such as SHA-1; put the list that this CA signed \
-                 into the file, and rotate"
+                "{role}: the revocation list of {subject} is signed with another key than that of the CA of this name in \
+                 the CA file, or with an unsupported algorithm, such as SHA-1; put the list that this CA signed into \
+                 the file, and rotate"
             )
         } else {
             format!(
@@ -182,7 +182,7 @@ mod tests {
             (&[ca("CN=a", false)], &[], false),
             (&[ca("CN=a", true), list("CN=a", true)], &[], false),
             (&[ca("CN=a", false), list("CN=b", false)], &[a, b], true),
-            (&[ca("CN=a", false), list("CN=a", false)], &[a, "not signed with the key of the CA of that name"], true),
+            (&[ca("CN=a", false), list("CN=a", false)], &[a, "signed with another key than that of the CA"], true),
             (&[ca("CN=a", false), ca("CN=b", true), list("CN=b", true)], &[a], false),
             (
                 &[ca("CN=a", false), ca("CN=c", false), ca("CN=b", true), list("CN=b", true)],

@@ -93,8 +93,10 @@ impl CrlSet {
             })?;
             if let Some(ca) = same_otherwise_written(&parsed, &cas) {
                 let issuer = rfc4514(parsed.issuer());
-                let written = "encodes it with other string types, case or spaces; names are compared byte by byte";
-                let problem = format!("is of {issuer}, and the certificate of the CA {ca} in the CA file {written}");
+                let problem = format!(
+                    "was issued by {issuer}, but the certificate of the CA {ca} in the CA file encodes that name with \
+                     other string types, case or spaces; names are compared byte by byte"
+                );
                 return Err(unusable(&problem, WRITTEN));
             }
             let list = CertRevocationList::from(list);
