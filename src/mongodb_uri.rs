@@ -1,5 +1,5 @@
-//! `mongodb://` URIs where a command line takes HOST:PORT, since that is what an operator has at hand: the URI is replaced by
-//! the address and the options that it stands for, before the command line is parsed.
+//! `mongodb://` URIs in place of HOST:PORT on a command line, since an operator has such a URI at hand. The URI is
+//! replaced by the address and the options that it stands for, before the command line is parsed.
 
 use std::ffi::OsString;
 

@@ -149,7 +149,7 @@ impl Upstream {
 }
 
 impl LinkError {
-    /// Returns the server's fault, if it is one that an operator of this side can act on.
+    /// Returns what is wrong at the server, as far as it tells tlsramp's operator what to do; else `PeerFault::Other`.
     pub fn fault(&self) -> PeerFault {
         match self {
             LinkError::Tls(error) => error.fault(),

@@ -77,8 +77,8 @@ pub struct LeaseRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct MembersRequest {
-    /// The members of each set, as `HOST:PORT`, which replace those of an earlier request; an empty list removes the
-    /// set. Sets that are not named here stay as they are.
+    /// The members of each set, as `HOST:PORT`. They replace the set's previous members; an empty list removes the set.
+    /// Sets that are not named here stay as they are.
     pub sets: BTreeMap<String, Vec<String>>,
     /// Whether to ignore a lease held by another client.
     #[serde(default)]

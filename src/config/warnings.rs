@@ -75,8 +75,8 @@ fn upstream_link(raw: &Raw, inbound: &InboundSettings, warnings: &mut Vec<String
     }
 }
 
-/// A warning about a transparent route that listens only on loopback, which gets no connections from other hosts:
-/// TPROXY looks for a listener on the address of the interface on which a connection arrives.
+/// A warning about a transparent route that listens only on loopback. Such a route gets no connections from other
+/// hosts: TPROXY looks for a listener on the address of the interface on which a connection arrives.
 fn unreachable_by_tproxy(raw: &Raw, inbound: &InboundSettings) -> Option<String> {
     let loopback = inbound.binds.iter().all(|bind| bind.ip().is_loopback());
     (inbound.transparent && loopback).then(|| {

@@ -36,7 +36,7 @@ pub fn command() -> Command {
     ])
 }
 
-/// The command line of `tlsramp status`, which is `tlsramp ctl status`.
+/// The command line of `tlsramp status`, a short form of `tlsramp ctl status`.
 pub fn status_command() -> Command {
     with_options(verb(STATUS, STATUS_ABOUT, ""), false)
 }

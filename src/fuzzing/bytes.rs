@@ -26,7 +26,7 @@ pub fn client_hello(data: &[u8]) {
         return;
     }
     if let Ok(Some(accepted)) = acceptor.accept() {
-        // rustls takes any minor version in a record; there is none above 4.
+        // rustls accepts any minor version in a record; TLS defines none above 4.
         if data[2] <= 4 {
             assert_eq!(whole, Class::Is(Opening::Tls), "rustls reads a ClientHello");
         }

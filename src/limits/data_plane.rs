@@ -51,8 +51,8 @@ pub const BUSY_AFTER: u8 = 4;
 pub const WORKER_BEAT: Duration = Duration::from_secs(1);
 /// Bytes relayed in one direction before the worker's other connections are polled. Every read counts as a full one.
 pub const RELAY_TURN: usize = 16 * RELAY_BUFFER;
-/// Bytes moved through a pipe at a time, which is the size of the pipe. Linux allows a user 64 MiB in pipes (pipe(7));
-/// the pipes of a worker take 1 MiB.
+/// Bytes moved through a pipe at a time: the size of the pipe. Linux allows a user 64 MiB in pipes (pipe(7)); the pipes
+/// of a worker take 1 MiB.
 pub const SPLICE_BYTES: usize = 256 * 1024;
 /// Pipes of a worker. More than four concurrent bulk transfers on one core wait for each other anyway.
 pub const PIPES: usize = 4;

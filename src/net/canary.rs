@@ -3,9 +3,10 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// The address that is redirected to our own port `redirected_to` while the interception rules are in force, by the first
-/// rule of their output chain. A sidecar dials it every few seconds to detect that its rules are gone: reloading a
-/// firewall removes all tables. There is no other sign of that, since connections then simply bypass the sidecar.
+/// The address of the canary. While the interception rules are in force, the first rule of their output chain redirects
+/// it to our own port `redirected_to`. A sidecar dials it every few seconds to detect that its rules are gone:
+/// reloading a firewall removes all tables. There is no other sign of that, since connections then simply bypass the
+/// sidecar.
 ///
 /// The address is `127.116.H.L:1`, where H and L are the high and the low byte of the port, so that two sidecars on one
 /// host have different canaries. Packets to 127/8 never leave the host, and no process listens on TCP port 1 (tcpmux):

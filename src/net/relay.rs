@@ -22,8 +22,8 @@ use idle_timer::{IdleTimer, Limit, Tick};
 ///   acknowledgements. A Unix socket has no such timeout of its own.
 /// - A stream that fails ends the relay at once.
 /// - While bytes wait for one stream, the other is not read, so its loss would go unnoticed; the same holds for a
-///   stream whose end was passed on. Both sockets are then checked for errors twice a second.
-/// - The end of the second direction is signalled to a socket by closing it, which is left to the caller.
+///   stream whose end was passed on. In both cases, both sockets are checked for errors twice a second.
+/// - The end of the second direction is signalled to a socket by closing it; the caller does that.
 ///
 /// This type accounts for most of the memory of an open connection.
 #[derive(Debug)]

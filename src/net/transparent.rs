@@ -26,7 +26,7 @@ pub fn original_destination(socket: &TcpStream) -> io::Result<SocketAddr> {
 }
 
 /// Sets `IP_TRANSPARENT` or `IPV6_TRANSPARENT` on a listener, so that TPROXY rules may hand over connections to it. A
-/// listener from a service manager that has the option already is not changed; this needs no capability.
+/// listener that has the option already, as one from a service manager may, is not changed; this needs no capability.
 ///
 /// # Errors
 /// [`io::ErrorKind::PermissionDenied`] without `CAP_NET_RAW` or `CAP_NET_ADMIN` (ip(7)).

@@ -82,7 +82,7 @@ fn is_leftover(path: &Path) -> io::Result<bool> {
         let what = "the path exists and is not a socket of this user";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
     }
-    // Non-blocking: a socket with a full accept queue is listened on, too.
+    // Non-blocking: a connect to a socket with a full accept queue would block, although a process listens on it.
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),

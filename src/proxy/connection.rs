@@ -130,7 +130,7 @@ async fn end(established: Option<Relay<Stream, Stream, Watcher>>, relayed: Relay
     record.open().counters.inbound.fetch_add(late, Ordering::Relaxed);
     let (outcome, reason) = outcome(relayed);
     record.close(outcome, reason);
-    // Dropped after the record is closed, because a stop waits for the record too.
+    // Dropped only now: a stop waits until it is dropped, and the record must have been written by then.
     drop(forced);
 }
 

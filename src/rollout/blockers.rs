@@ -126,8 +126,8 @@ fn hint(blockers: &[BlockerReply], ctl: &str, to: Mode) -> String {
     format!(" ({ctl} ready --to {to} prints the commands that end them)")
 }
 
-/// Whether all open TLS connections of a client are links of listed proxies beside applications, which follow the
-/// policy too.
+/// Whether all open TLS connections of a client are links of listed proxies beside applications. Such links follow the
+/// policy of the rollout too.
 fn comes_by_a_node(blocker: &BlockerReply, open: &[ConnectionRow], links: &BTreeSet<SocketAddr>) -> bool {
     let is_its = |row: &&ConnectionRow| blocker.client.is_some() && client_key(row) == blocker.client;
     let mut its = open.iter().filter(is_its).filter(|row| row.opening != "plaintext").peekable();

@@ -90,7 +90,7 @@ pub(super) fn history(path: &Path, nodes: &[String], among: bool) -> io::Result<
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LogHistory::default()),
         Err(error) => return Err(error),
     };
-    // Only the end of a long log is read, which has the newest rollouts.
+    // Of a long log, only the end is read: it has the newest rollouts.
     let start = file.metadata()?.len().saturating_sub(LOG_BYTES);
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();

@@ -20,7 +20,7 @@ pub(super) struct Leases {
     fleet: Arc<Fleet>,
     holder: String,
     renewal: AbortHandle,
-    /// The text about a lost lease, which another holder took by force.
+    /// The text about a lease that another holder took by force; `None` as long as no lease is lost.
     lost: Arc<Mutex<Option<String>>>,
 }
 

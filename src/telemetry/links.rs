@@ -59,7 +59,7 @@ pub struct RedirectedTo {
 pub struct LinkFailure {
     /// The reason as text.
     pub text: String,
-    /// The server's fault, for those that the operator of this side can act on.
+    /// What is wrong at the server, as far as it tells tlsramp's operator what to do.
     pub fault: PeerFault,
 }
 

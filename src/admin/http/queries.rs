@@ -99,9 +99,9 @@ fn listing<T: Serialize>(
     body
 }
 
-/// The readiness probe: the listeners are open and connections arrive at them, which is not so if a sidecar's redirect
-/// rules are missing. With `upstream`, every server must be up too. That is not the default: a replica set whose member
-/// names resolve only to ready proxies could otherwise never be initiated.
+/// The readiness probe: the listeners are open and connections arrive at them (they do not if a sidecar's redirect
+/// rules are missing). With `upstream`, every server must be up too. That is not the default: a replica set whose
+/// member names resolve only to ready proxies could otherwise never be initiated.
 fn ready_probe(upstream: bool, connection: &AdminConnection) -> Result<HttpReply, HttpReply> {
     let unavailable = |text: String| Ok(HttpReply::text(StatusCode::SERVICE_UNAVAILABLE, text));
     if connection.shared.stopping.load(Ordering::Relaxed) {

@@ -44,7 +44,7 @@ impl Interception {
     }
 
     /// Whether inbound connections reach this proxy only through the rules. This holds if rules are expected, the
-    /// inbound route does not listen on the server's port, and clients are not told the route's port by the set.
+    /// inbound route does not listen on the server's port, and the set does not advertise the route's port.
     pub(crate) fn covers_inbound(&self) -> bool {
         let ours = |port: u16| self.listens.contains(&port);
         self.is_expected() && self.server.is_some_and(|server| !ours(server)) && !self.advertised.is_some_and(ours)

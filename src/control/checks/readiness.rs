@@ -252,7 +252,7 @@ fn name(client: &BlockingClient) -> String {
     }
 }
 
-/// The warning about plaintext clients that the inventory has dropped at its bound.
+/// The warning about plaintext clients without a row, because the inventory was full.
 pub(crate) fn lost_clients(count: u64) -> String {
     format!("{count} plaintext clients were seen within the guard window, but the inventory had no room for their rows")
 }

@@ -1,5 +1,5 @@
-//! The queue of connections that wait for a slot: which connection is next, and for which of them a silent connection
-//! may be asked to close.
+//! The queue of connections that wait for a slot: which connection is next, and for which ones a silent connection may
+//! be asked to close.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;

@@ -24,7 +24,7 @@ pub enum AcceptError {
 }
 
 impl Inventory {
-    /// Accepts that a client will be refused, or takes that back. Returns whether it was ever seen.
+    /// Accepts that a client will be refused, or withdraws the acceptance. Returns whether the client was ever seen.
     ///
     /// # Errors
     /// [`AcceptError::Full`]; [`AcceptError::Unseen`] unless `unseen` allows that, or it was accepted before.

@@ -25,7 +25,7 @@ pub struct Metrics {
     dial: Histogram,
     versions: [AtomicU64; HANDSHAKE_VERSIONS.len() + 1],
     /// When the process was started. Read only once: the value is computed from a clock that may be adjusted, and
-    /// monitoring takes a changed value for a restart.
+    /// monitoring treats a changed value as a restart.
     started: Option<f64>,
 }
 

@@ -74,7 +74,7 @@ impl RouteMetrics {
     }
 
     /// The totals to show in a scrape, never less than in an earlier scrape. The older of two concurrent scrapes may be
-    /// answered last, and monitoring takes a falling counter for a restart.
+    /// answered last, and monitoring treats a falling counter as a restart.
     pub(super) fn show(&self, totals: [u64; DIRECTIONS.len()]) -> [u64; DIRECTIONS.len()] {
         let show = |direction: usize| {
             let before = self.shown[direction].fetch_max(totals[direction], Ordering::Relaxed);

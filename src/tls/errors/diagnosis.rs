@@ -1,4 +1,4 @@
-//! Reasons for refusing a certificate that rustls has no error for.
+//! Reasons for refusing a certificate, where rustls has no error for the reason.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "webpki's list of errors is not exhaustive")]
 

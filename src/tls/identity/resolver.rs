@@ -59,12 +59,12 @@ impl SigningKey for NoScheme {
     }
 }
 
-/// Takes the server name of the last ClientHello that was processed on this thread.
+/// Returns and clears the server name of the last ClientHello that was processed on this thread.
 pub(crate) fn take_server_name() -> Option<String> {
     SERVER_NAME.take()
 }
 
-/// Takes whether the last ClientHello on this thread offered no signature scheme that our key supports.
+/// Returns and clears whether the last ClientHello on this thread offered no signature scheme that our key supports.
 pub(crate) fn take_no_common_scheme() -> bool {
     NO_COMMON_SCHEME.take()
 }

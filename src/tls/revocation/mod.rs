@@ -24,7 +24,7 @@ pub(crate) struct CrlSet {
     groups: Vec<CrlGroup>,
     /// The index of the group of each CRL.
     group_of: Vec<usize>,
-    /// The largest number of keys that sign CRLs of the same issuer name.
+    /// The largest number of keys that sign CRLs under one issuer name.
     keys: usize,
 }
 
@@ -259,7 +259,7 @@ fn key(
     CrlSigner::Unknown(identifier.map(|extension| extension.value.to_vec()))
 }
 
-/// Returns the name of the CA that OpenSSL takes for the issuer although its certificate encodes that name in other
+/// Returns the name of the CA that OpenSSL regards as the issuer although its certificate encodes the name in other
 /// bytes; `None` if a CA has exactly the issuer's name.
 fn same_otherwise_written(crl: &CertificateRevocationList<'_>, cas: &[X509Certificate<'_>]) -> Option<String> {
     let same = |ca: &&X509Certificate<'_>| is_same(ca.subject(), crl.issuer());

@@ -80,8 +80,8 @@ impl HandshakeQuota {
         HandshakeQuota { limits, answered: false, received: 0, share: budget.map(HandshakeBudget::share) }
     }
 
-    /// Returns how many more bytes may be received. Pending while aborted handshakes hold too many bytes, so that these
-    /// run first.
+    /// Returns how many more bytes may be received. Pending while aborted handshakes hold too many bytes, so that their
+    /// tasks run first and release the bytes.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<usize, HandshakeTooLarge>> {
         let limit = self.limits[usize::from(self.answered)];
         let room = limit.saturating_sub(self.received);

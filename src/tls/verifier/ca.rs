@@ -1,4 +1,4 @@
-//! Certificates of a CA file, and for which certificates they may be the root, by OpenSSL's rules. webpki does not
+//! Certificates of a CA file, and the tests whether one may be the root of a chain, by OpenSSL's rules. webpki does not
 //! check trust anchors, so a client whose self-signed certificate is in the CA file could otherwise issue certificates
 //! for others.
 
@@ -119,7 +119,8 @@ impl CaCertificate {
         }
     }
 
-    /// Whether a certificate names this CA as its issuer, and its key and serial number if the certificate names those.
+    /// Whether a certificate names this CA as its issuer; the key and the serial number in its authority key
+    /// identifier, if any, must not differ from those of this CA.
     pub(crate) fn may_have_issued(&self, certificate: &X509Certificate<'_>) -> bool {
         certificate.issuer().as_raw() == self.raw_subject
             && X509Certificate::from_der(&self.der).is_ok_and(|(_, own)| may_be_issued_by(certificate, &own))
