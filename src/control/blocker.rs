@@ -37,7 +37,7 @@ pub enum BlockerKind {
     TlsSeen,
     /// A server that cannot be reached by the kind of link that the mode requires.
     Upstream,
-    /// Clients that the inventory has dropped at its bound.
+    /// Clients without a row in the inventory, because it was full.
     InventoryLost,
     /// The files that the mode needs are missing.
     Unservable,

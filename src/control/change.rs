@@ -177,7 +177,7 @@ pub enum ChangeError {
         error: String,
     },
     /// TLS files that are out of date, while those in force are not.
-    #[error("the new TLS files are expired or incomplete, and those in force are not: {}; use force to load them \
+    #[error("the new TLS files are expired or incomplete, unlike those in force: {}; use force to load them \
         anyway", .0.join("; "))]
     Unusable(Vec<String>),
     /// The configuration has mistakes.

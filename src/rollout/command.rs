@@ -43,7 +43,7 @@ pub fn command() -> Command {
              error [default: never]",
         ),
         log.value_parser(NonEmptyStringValueParser::new())
-            .help("Log of the rollout, which is appended to; none: no log"),
+            .help("File to which the log of the rollout is appended; none: no log"),
         switch(DRY_RUN).help("Print the steps and everything that would stop or delay them; change nothing"),
         switch(AUTO_ROLLBACK)
             .conflicts_with(ROLLBACK)

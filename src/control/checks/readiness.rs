@@ -164,7 +164,7 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
              restart",
         ),
         (Link::Tls, true) => ("TLS", "enable TLS on that server, with a certificate for the name that is dialled"),
-        (Link::Tls, false) => ("TLS", "check that server: it is unreachable now too"),
+        (Link::Tls, false) => ("TLS", "check that server: it cannot be reached in the present mode either"),
         (Link::Plaintext | Link::Untouched, _) => ("plaintext", "make that server accept plaintext again first"),
     };
     let gone = if open == Some(0) { NOT_CONNECTED } else { "" };

@@ -14,7 +14,7 @@ pub struct DoctorFinding {
     pub verdict: CheckVerdict,
     /// What was found.
     pub text: String,
-    /// The command or setting that corrects the problem, or that makes a check possible that was not made.
+    /// The command or setting that corrects the problem, or that makes a skipped check possible.
     pub remedy: Option<String>,
 }
 

@@ -19,7 +19,7 @@ pub enum AcceptError {
     )]
     Unseen(String),
     /// The list is full.
-    #[error("{INVENTORY_ACCEPTED} clients are accepted already; take some back first (accept KEY --remove)")]
+    #[error("{INVENTORY_ACCEPTED} clients are accepted already; withdraw some acceptances first (accept KEY --remove)")]
     Full,
 }
 

@@ -98,9 +98,9 @@ fn unmatched(all: &[TlsItem]) -> impl Iterator<Item = String> + '_ {
         let (subject, role) = (printable(&list.subject), list.role);
         if has_name {
             format!(
-                "{role}: the revocation list of {subject} is signed with another key than that of the CA of this name in \
-                 the CA file, or with an unsupported algorithm, such as SHA-1; put the list that this CA signed into \
-                 the file, and rotate"
+                "{role}: the revocation list of {subject} is signed with another key than that of the CA of this name \
+                 in the CA file, or with an unsupported algorithm, such as SHA-1; put the list that this CA signed \
+                 into the file, and rotate"
             )
         } else {
             format!(
