@@ -28,8 +28,8 @@ pub const PASSWORD_FILE_BYTES: u64 = 4 * 1024;
 
 /// Most PBKDF2 iterations of an encrypted private key: some seconds. OpenSSL writes 2,048 by default; OWASP recommends 600,000.
 pub const KEY_PBKDF2_ITERATIONS: u32 = 10_000_000;
-/// Most memory that scrypt may use for an encrypted private key: OpenSSL's own limit, so that a larger key is one that
-/// OpenSSL does not read either.
+/// Most memory that scrypt may use for an encrypted private key: OpenSSL's own limit, so OpenSSL does not read a key
+/// that exceeds it either.
 pub const KEY_SCRYPT_BYTES: u64 = 32 * 1024 * 1024;
 /// Most blocks (N r p) that scrypt may compute for an encrypted private key: about a second. OpenSSL's default has 131,072.
 pub const KEY_SCRYPT_BLOCKS: u64 = 4 * 1024 * 1024;

@@ -64,8 +64,8 @@ pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Unanswered keepalive probes after which the peer counts as dead.
 pub const KEEPALIVE_PROBES: u32 = 6;
-/// Time after which unacknowledged data ends a connection (`TCP_USER_TIMEOUT`): as long as keepalive takes on an idle
-/// one.
+/// Time after which unacknowledged data ends a connection (`TCP_USER_TIMEOUT`): as long as keepalive needs to detect a
+/// dead peer on an idle connection.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Interval at which the sockets of a connection are checked for errors while one of them is not read, so that a reset
@@ -98,8 +98,8 @@ pub const DESCRIPTORS_PER_RUNTIME: u64 = 4;
 pub const LEAST_CONNECTIONS: u64 = 2;
 /// Descriptors of one connection: the client's and the upstream's.
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
-/// Percentage of the connections that the descriptors allow which is for inbound clients. The rest is for outbound
-/// routes: a client storm must not cut the local server off from its peers.
+/// Percentage for inbound clients of the connections that the descriptors allow. The rest is for outbound routes: a
+/// client storm must not cut the local server off from its peers.
 pub const INBOUND_PERCENT: u64 = 80;
 /// Inbound connections reserved for members of the set. Each of the other members of the largest set (50) has one or
 /// two for heartbeats and one for replication. At most half of all connections are reserved.

@@ -15,9 +15,9 @@ pub const RECYCLE_QUIET_MONITOR: Duration = Duration::from_millis(20);
 pub const RECYCLE_ANY_BOUNDARY: Duration = Duration::from_secs(5);
 /// How long a recycle request waits for an open transaction. mongod ends a transaction after the same time
 /// (`transactionLifetimeLimitSeconds`). For the same time, a connection that reads a cursor to its end, or that sends
-/// requests without an answer, is recycled only when it is quiet.
+/// requests that expect no reply, is recycled only when it is quiet.
 pub const RECYCLE_TRANSACTION: Duration = Duration::from_secs(60);
-/// How long requests without an answer are forwarded after the client was sent our end of stream.
+/// How long requests that expect no reply are forwarded after our end of stream was sent to the client.
 pub const LAST_REQUESTS: Duration = Duration::from_secs(1);
 /// Longest such request. A document has 16 MiB at most, which only a fast network transfers within [`LAST_REQUESTS`].
 pub const LAST_REQUEST_BYTES: usize = 16 * 1024 * 1024 + 16 * 1024;

@@ -11,8 +11,8 @@ pub const TLS_READ: usize = RELAY_BUSY + 1024;
 /// record. The only handshake message that a client may send then, `key_update`, has 5 bytes.
 pub const TLS_UNFINISHED_BY_CLIENT: usize = TLS_RECORD;
 /// The same limit for a server, which sends session tickets: two records, which hold 32 KiB of plaintext. Stateless
-/// tickets contain the client's certificates: OpenSSL's only the client's own, Go's and Java's the chain, Go's twice.
-/// With four certificates of RSA-4096 that is 16 KiB.
+/// tickets contain certificates of the client: OpenSSL's tickets only the client's own, Java's the chain, and Go's the
+/// chain twice. With four certificates of RSA-4096 that is 16 KiB.
 pub const TLS_UNFINISHED_BY_SERVER: usize = 2 * TLS_RECORD;
 /// Maximum number of bytes of incomplete records that a TLS stream buffers during a handshake: one record, or the
 /// records of one handshake message, which the TLS library limits to 64 KiB.

@@ -54,7 +54,7 @@ impl FirstMessage {
         matches!(self, FirstMessage::Known)
     }
 
-    /// Takes the next bytes. Returns the result once, when the message is complete or cannot be a request.
+    /// Processes the next bytes. Returns the result once, when the message is complete or cannot be a request.
     pub fn take(&mut self, bytes: &[u8]) -> Option<Greeting> {
         let known = match self {
             FirstMessage::Known => return None,

@@ -85,7 +85,7 @@ pub enum OpCode {
     GetMore = 2005,
     /// Legacy write that expects no reply.
     Delete = 2006,
-    /// Legacy closing of cursors that expects no reply.
+    /// Legacy request to close cursors, which expects no reply.
     KillCursors = 2007,
     /// Commands between servers of versions 3.2 to 4.0.
     Command = 2010,

@@ -67,7 +67,7 @@ impl BodyInspector {
 }
 
 impl Gathered {
-    /// Takes a part of a body. Returns the decompressed bytes at the end of the message.
+    /// Processes a part of a body. Returns the decompressed bytes at the end of the message.
     fn take(&mut self, message: &FramedMessage, begun: bool, ended: bool, body: &[u8]) -> Option<Plain> {
         self.active |= begun;
         if !self.active {

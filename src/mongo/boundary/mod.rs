@@ -47,7 +47,7 @@ struct Head {
 }
 
 impl Follower {
-    /// Takes bytes sent by the client.
+    /// Processes bytes sent by the client.
     pub fn sent(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.lost {
             match self.up.step(&mut bytes, |header| header.request_id) {
@@ -73,7 +73,7 @@ impl Follower {
         }
     }
 
-    /// Takes bytes sent by the server.
+    /// Processes bytes sent by the server.
     pub fn received(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.lost {
             match self.down.step(&mut bytes, |header| header.response_to) {
