@@ -62,7 +62,8 @@ fn args(opt: &'static OptionSpec) -> impl Iterator<Item = Arg> {
     })
 }
 
-/// Takes any text but an empty one, as [`NonEmptyStringValueParser`] does; the values are only for completion in a shell.
+/// Accepts any text except an empty one, as [`NonEmptyStringValueParser`] does; the values are only for completion in a
+/// shell.
 #[derive(Debug, Clone)]
 struct Suggested(Vec<&'static str>);
 

@@ -23,7 +23,7 @@ pub struct TrailingSplit {
 }
 
 impl TrailingRequests {
-    /// Takes the client's next bytes, which start at a message boundary.
+    /// Processes the client's next bytes. The first call begins at a message boundary.
     pub fn take(&mut self, bytes: &[u8]) -> TrailingSplit {
         self.buffer.extend_from_slice(bytes);
         let mut whole = 0;

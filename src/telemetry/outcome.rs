@@ -12,7 +12,7 @@ pub enum Outcome {
     UpstreamReset,
     /// One side ended, and the other sent nothing for a minute.
     HalfClosedIdle,
-    /// One side took no bytes for 150 s while there were bytes to send to it.
+    /// One side accepted no bytes for 150 s while there were bytes to send to it.
     Stalled,
     /// Recycled at a message boundary, because it no longer conformed to the policy.
     Recycled,

@@ -56,8 +56,8 @@ impl RecycleSignal {
         self.requests.load(Ordering::Acquire) > 0
     }
 
-    /// Ready with the request once there is one. Must be polled by a single task. While there is no request, a poll
-    /// costs one atomic load.
+    /// Becomes ready once there is a request; returns it. Must be polled by a single task. While there is no request, a
+    /// poll costs one atomic load.
     pub fn poll(&self, cx: &mut Context<'_>, registration: &mut RecycleRegistration) -> Poll<RecycleRequest> {
         let requests = self.requests.load(Ordering::Acquire);
         if !registration.registered || requests != registration.requests {

@@ -1,4 +1,4 @@
-//! Acceptance: an operator knows that `requireSSL` will refuse a client, and it blocks the change no longer.
+//! Acceptance: an operator knows that `requireSSL` will refuse a client, so the client no longer blocks the change.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl Inventory {
     /// Accepts that a client will be refused, or withdraws the acceptance. Returns whether the client was ever seen.
     ///
     /// # Errors
-    /// [`AcceptError::Full`]; [`AcceptError::Unseen`] unless `unseen` allows that, or it was accepted before.
+    /// [`AcceptError::Full`]; [`AcceptError::Unseen`], unless `unseen` is true or the client was accepted before.
     pub fn accept(&self, identity: ClientIdentity, accepted: bool, unseen: bool) -> Result<bool, AcceptError> {
         let known = self.table().copied().rows.iter().any(|(key, _)| identity.includes(&ClientIdentity::of(key)));
         let mut table = self.table();

@@ -101,7 +101,8 @@ impl Inventory {
     }
 }
 
-/// The number for the next new row, above all others. Rows with an unusable number, or that of another, lose it.
+/// The number for the next new row, above all others. Rows with an unusable number, or with the number of another row,
+/// lose it.
 fn unused_number(rows: &mut [RowImage], next: u64) -> u64 {
     let mut used = HashSet::new();
     for row in rows.iter_mut() {

@@ -55,7 +55,7 @@ impl RowKey {
         RowGroup { ip: self.ip, kind: self.kind, member: self.client.internal }
     }
 
-    /// The key of the shared row that takes this row's connections when the group is full.
+    /// The key of the shared row in which this row's connections are counted when the group is full.
     pub(super) fn folded(&self, ip: IpAddr) -> RowKey {
         RowKey {
             ip,

@@ -2,8 +2,8 @@
 //!
 //! A bounded table with a row for each address, transport and application. The number of rows per address is bounded;
 //! the address's further applications share a row. When the table is full, rows outside of the guard window are removed
-//! first, then the rows of the addresses that have the most are merged. A plaintext row that is lost within the window
-//! is counted, since the table is then incomplete.
+//! first, then the rows of the addresses or IPv6 networks with the most rows are merged. Each loss of a plaintext row
+//! within the window is counted, since the table is incomplete after it.
 
 mod accept;
 mod blocking;
