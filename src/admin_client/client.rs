@@ -103,10 +103,10 @@ impl AdminClient {
         self.change(Method::PUT, "/mode", request, Duration::ZERO, &["was", "mode"]).await
     }
 
-    /// Accepts that a client will be refused, or revokes that.
+    /// Accepts that a client will be refused, or withdraws the acceptance.
     ///
     /// # Errors
-    /// [`ClientError`]; a refusal for a client that was never seen unless `unseen` allows that.
+    /// [`ClientError`]; a refusal for a client that was never seen, unless `unseen` is true.
     pub async fn accept(&self, key: &str, accepted: bool, unseen: bool) -> Result<Answer<AcceptReply>, ClientError> {
         let request = AcceptRequest { key: key.to_owned(), accepted, unseen };
         self.post("/accept", &request, &["key", "accepted"]).await

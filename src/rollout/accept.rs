@@ -1,4 +1,4 @@
-//! `--accept`: clients whose loss the operator accepts, accepted on every node before the first step.
+//! `--accept`: accepts, on every node before the first step, that these clients will be refused.
 
 use super::context::Rollout;
 use super::fleet::{AnswerError, all_of};

@@ -168,7 +168,7 @@ pub struct InventoryStatus {
     pub rows: usize,
     /// The number of clients that block `requireSSL`.
     pub unmoved: usize,
-    /// Plaintext rows within the guard's window that were dropped at the bound.
+    /// Plaintext rows within the guard's window that were lost because the inventory was full.
     pub lost: u64,
 }
 
