@@ -153,7 +153,7 @@ fn accept() -> Command {
         "The client: its number in `clients` and `ready`, or its key, IP/APPLICATION/DRIVER (`clients --wide` prints it)",
     ))
     .arg(switch(UNSEEN).help("Also accept a key that no client has had yet"))
-    .arg(switch(REMOVE).help("Revoke the acceptance"))
+    .arg(switch(REMOVE).help("Withdraw the acceptance"))
 }
 
 fn connections() -> Command {
@@ -188,8 +188,10 @@ fn recycle() -> Command {
         "1: some connections remain (waiting for a message boundary, or at risk and left open), or refused",
     )
     .args([
-        switch(FORCE)
-            .help("Also close connections whose clients may see an error: no replica set behind them, or no MongoDB"),
+        switch(FORCE).help(
+            "Also close connections whose clients may see an error: those to a server outside a replica set, without \
+             MongoDB messages, or with TLS passed through",
+        ),
         seconds(GRACE)
             .value_parser(value_parser!(u64))
             .help("After SECONDS, close the remaining connections even within a message [default: never]"),
