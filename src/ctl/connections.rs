@@ -75,7 +75,7 @@ fn both_ends(page: &mut Page, row: &ConnectionRow, end: SocketAddr) {
         (None, true) => {
             format!("{peer} is a client; {upstream} sees no address of it (a Unix socket, or not connected yet).")
         }
-        (_, false) => format!("{end} is the address under which {upstream} sees the client {peer}."),
+        (_, false) => format!("{end} is the address at which {upstream} sees the client {peer}."),
     });
     let who = if row.member { "Member" } else { "Application" };
     let destination =

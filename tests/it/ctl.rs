@@ -183,7 +183,7 @@ fn leads_back_to_the_client() {
     let peer = client.local_addr().unwrap();
     let seen = upstream.peers()[0];
     let (code, stdout, _) = ctl(&admin, &format!("whois {seen}"));
-    let sentence = format!("{seen} is the address under which {} sees the client {peer}.\n", upstream.address);
+    let sentence = format!("{seen} is the address at which {} sees the client {peer}.\n", upstream.address);
     assert!(code == 0 && stdout.starts_with(&sentence), "{stdout}");
     let (code, stdout, _) = ctl(&admin, &format!("whois {peer} --json"));
     let rows = json(&stdout)["connections"].as_array().unwrap().clone();
