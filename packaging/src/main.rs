@@ -72,10 +72,7 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
         man.render_subcommands_section(&mut page)?;
     }
     if let Some(notes) = command.get_after_long_help().or_else(|| command.get_after_help()) {
-        // Each line begins a line, which clap_mangen would join with the one before.
-        let notes = notes.to_string();
-        let lines = notes.lines().map(|line| if line.is_empty() { ".sp".to_owned() } else { escaped(line) });
-        page.extend(format!(".SH NOTES\n{}\n", lines.collect::<Vec<_>>().join("\n.br\n")).bytes());
+        page.extend(format!(".SH NOTES\n{}", unfilled(&notes.to_string())).bytes());
     }
     if let Some((above, _)) = name.rsplit_once('-') {
         related.push(above.to_owned());
@@ -87,6 +84,21 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
 
 fn page_name(command: &Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
+}
+
+/// Lines that stay lines: roff breaks before one that begins with a blank, and would join the others.
+fn unfilled(text: &str) -> String {
+    let mut page = String::new();
+    let mut after_text = false;
+    for line in text.lines() {
+        if after_text && !line.is_empty() && !line.starts_with(' ') {
+            page.push_str(".br\n");
+        }
+        after_text = !line.is_empty();
+        page.push_str(&if after_text { escaped(line) } else { ".sp".to_owned() });
+        page.push('\n');
+    }
+    page
 }
 
 /// A line of text in which roff finds no request.

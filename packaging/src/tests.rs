@@ -54,6 +54,11 @@ fn completions_know_every_option() {
 }
 
 #[test]
+fn lines_stay_lines() {
+    assert_eq!(unfilled("one\ntwo\n  three\nfour\n\nfive"), "one\n.br\ntwo\n  three\n.br\nfour\n.sp\nfive\n");
+}
+
+#[test]
 fn a_line_is_no_request() {
     assert_eq!(escaped("--to 'x'"), "\\-\\-to 'x'");
     assert_eq!(escaped(".so /etc/passwd"), "\\&.so /etc/passwd");

@@ -33,6 +33,50 @@ fn the_version_names_the_build_and_the_tls_libraries() {
     }
 }
 
+/// `build.rs`, run in a clone, in a clone with a change, in an archive within another clone, with the variable of packagers,
+/// and for a debug build.
+#[test]
+fn the_commit_is_that_of_the_clone_or_of_the_packager() {
+    let (rustc, git) = (require_command!("rustc"), require_command!("git"));
+    let folder = Scratch::new("commit");
+    let script = folder.join("script");
+    let mut compile = process::tethered(rustc);
+    compile.args(["--edition=2024", "-o"]).arg(&script).arg(at("build.rs"));
+    process::succeed(compile, LIMIT).unwrap();
+    let version = |within: &Path, profile: &str, commit: Option<&str>| {
+        let mut run = process::tethered(&script);
+        run.env("CARGO_MANIFEST_DIR", within).env("CARGO_PKG_VERSION", "1.2.3").env("PROFILE", profile);
+        run.env_remove("TLSRAMP_COMMIT").envs(commit.map(|commit| ("TLSRAMP_COMMIT", commit)));
+        let lines = lines(run);
+        // What does not exist would run it again at every build.
+        for path in lines.iter().filter_map(|line| line.strip_prefix("cargo::rerun-if-changed=/")) {
+            assert!(Path::new("/").join(path).exists(), "{path}");
+        }
+        lines.iter().find_map(|line| line.strip_prefix("cargo::rustc-env=TLSRAMP_VERSION=")).unwrap().to_owned()
+    };
+
+    let clone = folder.join("clone");
+    fs::create_dir_all(clone.join("archive")).unwrap();
+    fs::write(clone.join("file"), "one").unwrap();
+    let git = |words: &[&str]| {
+        let mut command = process::tethered(&git);
+        command.arg("-C").arg(&clone).args(["-c", "user.name=a", "-c", "user.email=a@example.net"]).args(words);
+        command.env("GIT_COMMITTER_DATE", "2026-11-29T12:00:00Z");
+        lines(command)
+    };
+    git(&["init", "-q"]);
+    git(&["add", "file"]);
+    git(&["commit", "-q", "-m", "one"]);
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]).remove(0);
+    assert_eq!(version(&clone, "release", None), format!("1.2.3 ({commit} 2026-11-29)"));
+    assert_eq!(version(&clone.join("archive"), "release", None), "1.2.3");
+    assert_eq!(version(&clone.join("archive"), "release", Some("")), "1.2.3");
+    fs::write(clone.join("file"), "two").unwrap();
+    assert_eq!(version(&clone, "release", None), format!("1.2.3 ({commit} 2026-11-29, modified)"));
+    assert_eq!(version(&clone, "release", Some("abc")), "1.2.3 (abc)");
+    assert_eq!(version(&clone, "debug", None), "1.2.3 (debug build)");
+}
+
 /// In a real bash: the words that it offers for the last one of a command line.
 #[test]
 fn bash_completes_commands_options_and_values() {
