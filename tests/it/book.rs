@@ -43,7 +43,7 @@ macro_rules! pages_run {
             let listed = [$($($page),+),*].map(|page| page.split('#').next().unwrap());
             for page in pages::all() {
                 let runs = pages::blocks(&page.text).iter().any(pages::Block::is_run);
-                assert_eq!(runs, listed.contains(&page.name.as_str()), "{} has commands that are run", page.name);
+                assert_eq!(runs, listed.contains(&page.name.as_str()), "{}: `pages_run!` lists the pages with commands that are run", page.name);
             }
         }
     };
@@ -53,6 +53,7 @@ pages_run! {
     readme: "tests/it/book/mongod.md" "README.md",
     tutorial: [Turn] "docs/src/tutorial.md",
     tutorial_explicit: [Turn] "docs/src/tutorial.md#The transparent way" "docs/src/tutorial-explicit.md",
+    install: "docs/src/how-to/install.md",
     legacy_mongod: "docs/src/how-to/legacy-mongod.md",
     load_balancer: "docs/src/how-to/load-balancer.md",
     passthrough: "docs/src/how-to/passthrough.md",
@@ -64,8 +65,13 @@ pages_run! {
 }
 
 /// Blocks that are not run: page, number of blocks, and the reason, which the page gives too.
-const NOT_RUN: [(&str, usize, &str); 7] = [
+const NOT_RUN: [(&str, usize, &str); 8] = [
     ("README.md", 2, "they change the host, as tests/package.sh does; and the command that runs this test"),
+    (
+        "docs/src/how-to/install.md",
+        4,
+        "they change the host, as tests/package.sh does, build for minutes, or need Docker",
+    ),
     ("docs/src/how-to/kubernetes.md", 5, "they need a cluster; deploy.rs checks the manifests"),
     ("docs/src/how-to/other-protocols.md", 1, "the machine has no Redis"),
     ("docs/src/how-to/roll-back.md", 1, "it needs a cluster; the tutorial runs it"),
@@ -90,6 +96,16 @@ fn blocks_that_are_not_run_are_few_and_the_page_gives_the_reason() {
         }
     }
     assert_eq!(found, NOT_RUN.map(|(page, count, _)| (page.to_owned(), count)));
+}
+
+/// The README's commands for a service are those of the page on installation, which tests/package.sh runs.
+#[test]
+fn the_readme_installs_as_the_guide_does() {
+    let service = |name: &str| {
+        let blocks = pages::blocks(&pages::read(name).text);
+        blocks.into_iter().find(|block| block.text.starts_with("$ apt install ")).unwrap().text
+    };
+    assert_eq!(service("README.md"), service("docs/src/how-to/install.md"));
 }
 
 /// Runs pages in a network namespace, as root of it, in an empty folder.
