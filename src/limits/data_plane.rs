@@ -67,6 +67,9 @@ pub const KEEPALIVE_PROBES: u32 = 6;
 /// Time after which unacknowledged data ends a connection (`TCP_USER_TIMEOUT`): as long as keepalive takes on an idle
 /// one.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
+/// Interval of the checks for connections that are no longer young, so that connections are young for one to two
+/// intervals: longer than most short connections last, and short compared to [`KEEPALIVE_IDLE`].
+pub const YOUNG_CHECK: Duration = Duration::from_secs(5);
 
 /// Interval at which the sockets of a connection are checked for errors while one of them is not read, so that a reset
 /// is passed on within a second.

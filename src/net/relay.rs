@@ -72,6 +72,9 @@ impl<C: RelayStream, U: RelayStream, T: RelayTap + Unpin> Future for Relay<C, U,
         if (up_over && down_over) || up.source_failed() || down.source_failed() || lost {
             return this.ended(false);
         }
+        if tap.has_grown(cx) {
+            upstream.detect_dead_peer();
+        }
         if let Poll::Ready(stop) = tap.poll_stop(cx, clear) {
             return Poll::Ready(Relayed::Stopped(stop));
         }
