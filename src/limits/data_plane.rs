@@ -39,8 +39,8 @@ pub const OUTBOUND_FAREWELL_SHARE: u32 = 4;
 /// CPU. With the overhead of the records, this is no more than a socket sends in one piece (64 KiB less the headers).
 /// With 4 KiB more, a second, tiny write follows every write.
 pub const RELAY_BUFFER: usize = 60 * 1024;
-/// Bytes moved by one read during a bulk transfer, for 10 % less CPU. Bytes that the sink does not accept have to be
-/// kept, so this size is not used from the start.
+/// Most bytes moved by one read during a bulk transfer, if they fit the processor's cache, for 10 % less CPU. Bytes that
+/// the sink does not accept have to be kept, so this size is not used from the start.
 pub const RELAY_BUSY: usize = 4 * RELAY_BUFFER;
 /// Full reads in a row after which a relay counts as a bulk transfer. A shorter transfer is faster without the larger
 /// buffer.

@@ -1,5 +1,6 @@
 //! Relays bytes unchanged in both directions between two streams, until both have ended.
 
+mod bulk;
 mod ends;
 mod half;
 mod half_state;
