@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::net::{RelayStream, abort_on_close};
+use crate::net::{RelayStream, abort_on_close, detect_dead_peer};
 use crate::tls::{ClientStream, ServerStream, not_after, version_name};
 
 /// A connection to a client or a server.
@@ -81,6 +81,13 @@ impl RelayStream for Stream {
         };
         // A socket whose error cannot be read counts as lost too.
         error.unwrap_or_else(Some)
+    }
+
+    fn detect_dead_peer(&self) {
+        if let Some(socket) = self.socket() {
+            // This fails only if the connection is gone, which the relay notices.
+            let _ = detect_dead_peer(socket);
+        }
     }
 }
 

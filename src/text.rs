@@ -1,6 +1,7 @@
 //! Text for logs and replies: escapes and truncates text from peers and operators, so that it cannot forge a log line,
 //! and formats times by RFC 3339.
 
+use std::fmt::Write;
 use std::time::SystemTime;
 
 /// Longest shown text of a peer or an operator, in characters.
@@ -30,6 +31,15 @@ pub fn rfc3339(time: SystemTime) -> String {
     bson::DateTime::from_system_time(time).try_to_rfc3339_string().unwrap_or_default()
 }
 
+/// Like [`rfc3339`], always with microseconds.
+pub fn rfc3339_micros(time: SystemTime) -> String {
+    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut text = rfc3339_secs(i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX));
+    text.pop();
+    let _ = write!(text, ".{:06}Z", since_1970.subsec_micros());
+    text
+}
+
 /// Like [`rfc3339`], from seconds since 1970.
 pub fn rfc3339_secs(seconds: i64) -> String {
     rfc3339_millis(seconds.saturating_mul(1000))
@@ -42,7 +52,22 @@ pub fn rfc3339_millis(millis: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use std::time::{Duration, SystemTime};
+
+    use super::{printable, rfc3339_micros};
+
+    /// Log lines sort by their times, so every time has the same number of digits.
+    #[test]
+    fn microseconds_have_six_digits() {
+        for (micros, text) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (1_000_000, "1970-01-01T00:00:01.000000Z"),
+            (1_790_560_145_000_009, "2026-09-28T01:49:05.000009Z"),
+            (1_709_251_199_999_999, "2024-02-29T23:59:59.999999Z"),
+        ] {
+            assert_eq!(rfc3339_micros(SystemTime::UNIX_EPOCH + Duration::from_micros(micros)), text);
+        }
+    }
 
     #[test]
     fn cannot_forge_a_line_and_is_cut() {

@@ -131,7 +131,7 @@ fn write(mut from: impl FnMut(&mut dyn std::io::Write) -> std::io::Result<usize>
     let _ = from(into);
 }
 
-fn client(ca: &Path, resume: bool) -> Result<Arc<ClientConfig>, String> {
+pub(crate) fn client(ca: &Path, resume: bool) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_file(ca).map_err(|error| error.to_string())?;
     roots.add(authority).map_err(|error| error.to_string())?;

@@ -10,6 +10,7 @@
 //! | [`install`] | installing the peers |
 //! | [`floor`] | the cost of the cryptography alone |
 //! | [`rounds`] | the order of measurements |
+//! | [`storms`] | latency of established clients during storms of new ones |
 //! | [`mongod`] | mongod's own TLS, against tlsramp in front of a plaintext mongod |
 //! | [`figures`] | medians, spreads, ratios |
 //! | [`page`] [`chart`] | Markdown, and a picture |
@@ -30,6 +31,7 @@ mod options;
 mod page;
 mod peer;
 mod rounds;
+mod storms;
 #[path = "../support/mod.rs"]
 mod support;
 mod workload;

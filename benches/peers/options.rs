@@ -22,6 +22,8 @@ pub(crate) struct Options {
     pub(crate) mongod: Option<PathBuf>,
     /// Whether mongod is measured too.
     pub(crate) with_mongod: bool,
+    /// Whether storms are measured too.
+    pub(crate) with_storms: bool,
     pub(crate) install: bool,
 }
 
@@ -46,6 +48,7 @@ impl Options {
             tlsramp: file("tlsramp").unwrap_or_else(tlsramp::program),
             mongod: file("mongod"),
             with_mongod: only.as_ref().is_none_or(|list| list.iter().any(|one| one == MONGOD)),
+            with_storms: wanted(&workloads, STORMS),
             install: matches.get_flag("install"),
         }
     }
@@ -71,7 +74,7 @@ fn command() -> Command {
         .arg(
             list("workloads")
                 .value_name("WORKLOAD,..")
-                .value_parser(WORKLOADS.iter().map(|workload| workload.key).collect::<Vec<_>>())
+                .value_parser(WORKLOADS.iter().map(|workload| workload.key).chain([STORMS]).collect::<Vec<_>>())
                 .help("Only these"),
         )
         .arg(file("markdown").help("Write the tables there, too"))
@@ -88,3 +91,4 @@ fn command() -> Command {
 const ROUNDS: usize = 5;
 const SECONDS: f64 = 2.0;
 const MONGOD: &str = "mongod";
+const STORMS: &str = "storms";

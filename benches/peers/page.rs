@@ -6,6 +6,7 @@ use super::figures::{Cell, Spread};
 use super::options::Options;
 use super::peer::Peer;
 use super::rounds::Measured;
+use super::storms::{Storm, StormRound};
 use super::support::machine;
 use super::workload::{Unit, WORKLOADS, Workload};
 
@@ -37,6 +38,12 @@ pub(crate) fn render(options: &Options, measured: &Measured) -> String {
             "## mongod's own TLS, and tlsramp before a mongod in plaintext\n\nProcessor time of mongod, and of mongod and tlsramp together.\n",
         );
         say(&grid(&mongod_table(measured)));
+    }
+    if !measured.storms.is_empty() {
+        say(
+            "## Storms\n\n99th percentile of 32 established TLS clients, the proxy on one core: quiet, in us; and in ratio to quiet (least to most) while 64 clients make full handshakes without pause, and while 64 clients send a ClientHello, take the answer and reset.\n",
+        );
+        say(&grid(&storms_table(measured, &proxies)));
     }
     say(
         "## The kernel's part\n\nSystem time of the costs above. `of best`: tlsramp's system time alone to all that the cheapest peer takes; where this is over the goal, a user space that costs nothing would not meet it.\n",
@@ -82,6 +89,20 @@ fn main_table(options: &Options, measured: &Measured, proxies: &[Peer]) -> Grid 
         let met = ratio.map(|ratio| if ratio.median <= workload.goal { "yes" } else { "no" });
         row.push(met.unwrap_or("-").to_owned());
         rows.push(row);
+    }
+    rows
+}
+
+fn storms_table(measured: &Measured, proxies: &[Peer]) -> Grid {
+    let mut rows = vec![["", "quiet, us", "handshakes", "ClientHellos"].map(str::to_owned).to_vec()];
+    for peer in proxies {
+        let ratio = |storm| {
+            let ratio = StormRound::ratio(&measured.storms, *peer, storm);
+            ratio.map_or("-".into(), |ratio| format!("{:.1} ({})", ratio.median, range(ratio, 1)))
+        };
+        let quiet = StormRound::quiet(&measured.storms, *peer);
+        let quiet = quiet.map_or("-".into(), |quiet| number(quiet.median, 0));
+        rows.push(vec![peer.title().to_owned(), quiet, ratio(Storm::Handshakes), ratio(Storm::Hellos)]);
     }
     rows
 }

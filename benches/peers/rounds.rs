@@ -9,6 +9,7 @@ use super::floor::{self, Floor};
 use super::mongod;
 use super::options::Options;
 use super::peer::{Peer, Started};
+use super::storms::StormRound;
 use super::support::{Certs, Load, Report, tlsramp};
 use super::workload::{Unit, Workload};
 
@@ -21,6 +22,7 @@ pub(crate) struct Measured {
     /// The parameters that each peer negotiates with a TLS 1.3 client.
     pub(crate) agreed: Vec<(Peer, String)>,
     pub(crate) mongod: Vec<mongod::Row>,
+    pub(crate) storms: Vec<StormRound>,
     /// Reasons for missing figures in the tables.
     pub(crate) notes: Vec<String>,
 }
@@ -67,9 +69,22 @@ pub(crate) fn run(options: &Options) -> Result<Measured, String> {
                 .unwrap_or_else(|why| note(&mut notes, format!("mongod, round {}: {why}", round + 1)));
         }
     }
+    let mut storms = Vec::new();
+    for round in 0..if options.with_storms { options.rounds } else { 0 } {
+        for turn in 0..field.len() {
+            let (peer, started) = &field[(turn + round) % field.len()];
+            if *peer != Peer::Direct {
+                say(&format!("round {}/{}: storms, {}", round + 1, options.rounds, peer.title()));
+                match StormRound::measure(options, &certs, *peer, started) {
+                    Ok(measured) => storms.push(measured),
+                    Err(why) => note(&mut notes, format!("{}, storms, round {}: {why}", peer.title(), round + 1)),
+                }
+            }
+        }
+    }
     let peers = field.iter().map(|(peer, _)| *peer).collect();
     let mongod = behind.map(mongod::Bench::rows).unwrap_or_default();
-    Ok(Measured { peers, figures, floors, agreed, mongod, notes })
+    Ok(Measured { peers, figures, floors, agreed, mongod, storms, notes })
 }
 
 /// Makes one measurement; `None` if the peer does not support the workload.

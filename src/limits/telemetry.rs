@@ -10,6 +10,9 @@ pub const LOG_LINES_PER_SECOND: u32 = 10;
 /// Maximum number of log lines that wait for a slow log. Further lines are dropped and counted: a log must never stop
 /// the proxy.
 pub const LOG_QUEUE_LINES: usize = 16_384;
+/// Size of a usual log line, or of the record of a connection whose line is not formatted yet. A record that keeps a
+/// client's certificates counts as several lines.
+pub const LOG_LINE_BYTES: usize = 1024;
 /// How long the first line of a batch waits for further lines. The delay is not noticeable, and a busy log wakes its
 /// writer a hundred times a second instead of once per line.
 pub const LOG_NAP: Duration = Duration::from_millis(10);

@@ -1,5 +1,7 @@
 //! Limits of TLS: records, handshakes, sessions, certificates, revocation lists.
 
+use std::time::Duration;
+
 use super::config::MOST_OUTBOUND;
 use super::data_plane::RELAY_BUSY;
 
@@ -32,6 +34,10 @@ pub const SERVER_FLIGHT: usize = 64 * 1024;
 /// each worker has just read are not included. The limit allows for 340 clients that have each sent the most allowed. A
 /// usual client sends about 3 KiB, so that 5,000 handshakes fit.
 pub const HANDSHAKES_HELD: usize = 16 * 1024 * 1024;
+/// Time that the handshakes of a worker take before it serves everything else that is ready: one full handshake, or
+/// several steps of resumed ones. A step is not interrupted, so one with an RSA key of 4,096 bits takes longer.
+pub const HANDSHAKE_TURN: Duration = Duration::from_micros(100);
+
 /// Maximum amount of plaintext encrypted at a time.
 pub const TLS_WRITE: usize = RELAY_BUSY;
 /// Size of the buffer for the records of [`TLS_WRITE`] bytes of plaintext: fifteen records, a `key_update` before them,

@@ -42,7 +42,8 @@ pub enum DialError {
     TimedOut(Duration),
 }
 
-/// Connects by TCP, from `source` if given. Resolves the name and tries its addresses, all within `limit`.
+/// Connects by TCP, from `source` if given. Resolves the name and tries its addresses, all within `limit`. A connection
+/// that is kept needs [`detect_dead_peer`](super::detect_dead_peer).
 ///
 /// # Errors
 /// [`DialError`] of the last address tried.
@@ -100,7 +101,7 @@ pub async fn dial_unix(permit: Permit, path: &Path, limit: Duration) -> Result<D
 
 async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<(TcpStream, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    options::set(&socket)?;
+    options::no_delay(&socket)?;
     // The first bytes are always sent at once: an upstream is dialled only after the client's first bytes have arrived.
     options::join_acknowledgement(&socket);
     if let Some(source) = source {
@@ -153,7 +154,7 @@ mod tests {
 
     use super::{DialError, dial};
     use crate::limits::{KEEPALIVE_IDLE, USER_TIMEOUT};
-    use crate::net::{HostPort, Resolver};
+    use crate::net::{HostPort, Resolver, detect_dead_peer};
     use crate::policy::{Acceptance, LinkRule, Mode, Opening, Permit, judge};
 
     fn permit() -> Permit {
@@ -173,7 +174,9 @@ mod tests {
         let dialled = dial(permit(), &resolver("127.0.0.1", port), Some(source), second).await.unwrap();
         assert_eq!(dialled.socket.local_addr().unwrap().ip(), source);
         let socket = SockRef::from(&dialled.socket);
-        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert!(socket.tcp_nodelay().unwrap() && !socket.keepalive().unwrap());
+        detect_dead_peer(&dialled.socket).unwrap();
+        assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
     }

@@ -9,12 +9,26 @@ use socket2::{SockRef, TcpKeepalive};
 
 use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, USER_TIMEOUT};
 
-/// Sets the options. Accepted connections inherit them from their listener (tcp(7)), at no cost per connection.
-pub(super) fn set(socket: &impl AsFd) -> io::Result<()> {
+/// Sets the options of a listener. Accepted connections inherit them (tcp(7)), at no cost per connection.
+pub(super) fn set(listener: &impl AsFd) -> io::Result<()> {
+    SockRef::from(listener).set_tcp_nodelay(true)?;
+    detect_dead_peer(listener)
+}
+
+/// Sends every segment at once.
+pub(super) fn no_delay(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_nodelay(true)
+}
+
+/// Lets TCP end the connection if the peer is dead: keepalive while it is idle, and a time limit for acknowledgements.
+/// Both count from the last segment received, also if they are set later.
+///
+/// # Errors
+/// The connection is gone.
+pub fn detect_dead_peer(socket: &impl AsFd) -> io::Result<()> {
     let socket = SockRef::from(socket);
     let keepalive =
         TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES);
-    socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
 }

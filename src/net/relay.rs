@@ -1,5 +1,6 @@
 //! Relays bytes unchanged in both directions between two streams, until both have ended.
 
+mod bulk;
 mod ends;
 mod half;
 mod half_state;
@@ -71,6 +72,9 @@ impl<C: RelayStream, U: RelayStream, T: RelayTap + Unpin> Future for Relay<C, U,
         let lost = (up.has_lost_sink() && down.is_stuck()) || (down.has_lost_sink() && up.is_stuck());
         if (up_over && down_over) || up.source_failed() || down.source_failed() || lost {
             return this.ended(false);
+        }
+        if tap.has_grown(cx) {
+            upstream.detect_dead_peer();
         }
         if let Poll::Ready(stop) = tap.poll_stop(cx, clear) {
             return Poll::Ready(Relayed::Stopped(stop));

@@ -99,11 +99,11 @@ async fn silence(
             pending::<()>().await;
         }
     };
-    let mut first = [0];
     tokio::select! {
         // Biased: a client that has sent data is served.
         biased;
-        _ = socket.peek(&mut first) => {
+        // An error of the socket is reported by the first read.
+        _ = socket.readable() => {
             slot.heard();
             if tuning.timeouts.close_silent {
                 tuning.timeouts.sniff = limit.saturating_sub(began.elapsed());

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
 
 use super::accept_queue::wait_for_slot;
 use super::connection::serve;
@@ -14,6 +14,7 @@ use super::context::ProxyContext;
 use super::route::ServedRoute;
 use super::worker::{Worker, WorkerHealth};
 use crate::drain;
+use crate::limits::ACCEPTED_AT_ONCE;
 use crate::net::{ConnectionLimit, Listener, SlotRequest, TooMany};
 use crate::route::Route;
 use crate::telemetry::Outcome;
@@ -100,7 +101,11 @@ async fn accept(
             return;
         }
     };
-    loop {
+    for accepted in 1_usize.. {
+        if accepted.is_multiple_of(ACCEPTED_AT_ONCE) {
+            // During a storm of connections, established ones must not wait for all of them.
+            yield_now().await;
+        }
         let (socket, peer) = tokio::select! {
             accepted = listener.accept() => accepted,
             () = watch.draining() => return,

@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::drain::{DrainWatch, PhaseReached};
 use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_MONITOR, RECYCLE_TRANSACTION};
 use crate::mongo::{FirstMessage, Follower, Transaction};
-use crate::net::{ConnectionSlot, Direction, OwnDial, RelayTap, Stop};
+use crate::net::{ConnectionSlot, Direction, OwnDial, RelayTap, Stop, Young};
 use crate::policy::Link;
 use crate::telemetry::{OpenRecord, RecycleRegistration, RecycleRequest};
 
@@ -33,6 +33,9 @@ pub(super) struct Watcher {
     progressed: bool,
     /// Whether the upstream has sent data since the client last sent data.
     answered: bool,
+    /// Whether TCP detects a dead upstream.
+    grown: bool,
+    young: Option<Young>,
     /// Held until the connection ends.
     pub(super) slot: ConnectionSlot,
     /// Held until the upstream's first answer. Boxed, because a connection has none for most of its life.
@@ -62,7 +65,20 @@ impl Watcher {
         let follower = (!untouched).then(Follower::default);
         let (seen, forced) = (RecycleRegistration::default(), watch.into_forced());
         let dial = dial.map(Box::new);
-        Watcher { record, first, follower, seen, moving: None, progressed: false, answered: false, slot, dial, forced }
+        Watcher {
+            record,
+            first,
+            follower,
+            seen,
+            moving: None,
+            progressed: false,
+            answered: false,
+            grown: false,
+            young: None,
+            slot,
+            dial,
+            forced,
+        }
     }
 
     fn count(&mut self, direction: Direction, count: usize) {
@@ -157,6 +173,17 @@ impl RelayTap for Watcher {
             (Direction::ToUpstream | Direction::ToClient, None) => {}
         }
         self.count(direction, count);
+    }
+
+    fn has_grown(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.grown {
+            return false;
+        }
+        self.grown = !self.young.get_or_insert_with(|| Young::new(cx.waker())).lasts();
+        if self.grown {
+            self.young = None;
+        }
+        self.grown
     }
 
     fn poll_stop(&mut self, cx: &mut Context<'_>, clear: bool) -> Poll<Stop> {

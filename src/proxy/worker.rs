@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::interval;
 
-use crate::limits::{BLOCKING_THREADS, WORKER_BEAT};
+use crate::limits::{BLOCKING_THREADS, WORKER_BEAT, YOUNG_CHECK};
+use crate::net::wake_grown;
 
 /// One worker thread. Dropping it stops the thread.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ impl Worker {
             let Ok(runtime) = given.recv() else { return };
             runtime.block_on(async {
                 let mut beat = interval(WORKER_BEAT);
+                let mut grown = interval(YOUNG_CHECK);
                 tokio::pin!(stopped);
                 loop {
                     tokio::select! {
@@ -57,6 +59,7 @@ impl Worker {
                         // system calls. This timer always expires earlier than the timers of connections, so setting
                         // those is cheap.
                         _ = beat.tick() => {}
+                        _ = grown.tick() => wake_grown(),
                     }
                 }
             });

@@ -3,6 +3,7 @@
 
 mod access_log;
 mod connection_info;
+mod ended_connection;
 mod inventory;
 mod links;
 mod log;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::access_log::AccessLog;
 use super::connection_info::{ConnectionInfo, RouteRecord};
+use super::ended_connection::{EndedConnection, LoggedConnection};
 use super::inventory::{AcceptError, BlockingClient, ClientIdentity, Inventory, InventoryGuard, Transport, now_millis};
 use super::links::Links;
 use super::metrics::Metrics;
@@ -124,16 +125,9 @@ impl Observer {
     }
 
     /// Counts and logs an ended connection.
-    fn ended(
-        &self,
-        info: &ConnectionInfo,
-        open: Option<&OpenConnection>,
-        outcome: Outcome,
-        reason: Option<String>,
-        bytes: (u64, u64),
-    ) {
-        self.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
-        self.access_log.write(info, open, outcome, reason, bytes);
+    fn ended(&self, connection: EndedConnection) {
+        self.counts[connection.outcome() as usize].fetch_add(1, Ordering::Relaxed);
+        self.access_log.write(connection);
     }
 }
 
@@ -207,7 +201,7 @@ impl Record {
     fn end(&mut self, outcome: Outcome, reason: Option<String>) {
         if let Some(info) = self.info.take() {
             info.count(outcome, (0, 0));
-            self.observer.ended(&info, None, outcome, reason, (0, 0));
+            self.observer.ended(EndedConnection::now(LoggedConnection::Refused(info), outcome, reason, (0, 0)));
         }
     }
 }
@@ -258,7 +252,10 @@ impl OpenRecord {
         let bytes = (counters.inbound.load(Ordering::Relaxed), counters.outbound.load(Ordering::Relaxed));
         self.observer.open_connections.remove(open.id, || open.info.count(outcome, bytes));
         let _ = open.ended.set(outcome);
-        self.observer.ended(&open.info, Some(open), outcome, reason, bytes);
+        // The log may keep the record for a while, but not the memory of the connection's task.
+        open.recycling.forget_task();
+        let connection = LoggedConnection::Established(Arc::clone(&self.open));
+        self.observer.ended(EndedConnection::now(connection, outcome, reason, bytes));
     }
 }
 

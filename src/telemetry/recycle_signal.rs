@@ -51,6 +51,11 @@ impl RecycleSignal {
         self.waker.wake();
     }
 
+    /// Forgets the task that polled this, which has ended.
+    pub(super) fn forget_task(&self) {
+        self.waker.take();
+    }
+
     /// Whether a recycle was requested.
     pub fn is_requested(&self) -> bool {
         self.requests.load(Ordering::Acquire) > 0

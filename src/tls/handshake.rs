@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -22,7 +23,9 @@ use crate::tls::material::Material;
 use crate::tls::names::version_name;
 use crate::tls::resumption::{NEVER, step};
 use crate::tls::stream::quota::{CLIENTS, HandshakeQuota, HandshakeTooLarge, SERVERS};
+use crate::tls::stream::session::UnbufferedSession;
 use crate::tls::stream::tls_stream::TlsStream;
+use crate::tls::stream::turn::Turn;
 
 /// TLS stream to a client. Boxed, so that plaintext connections do not reserve space for it.
 pub type ServerStream = Box<TlsStream<UnbufferedServerConnection>>;
@@ -99,19 +102,19 @@ async fn accept_with(
         Err(error) => return Err((HandshakeError::Tls(error), Some(socket))),
     };
     let mut stream = Box::new(TlsStream::new(socket, session));
-    let mut server_name = None;
-    let handshake = poll_fn(|cx| {
-        let handshake = stream.poll_handshake(cx, &mut quota);
+    let (mut server_name, mut no_scheme) = (None, false);
+    let handshake = perform(&mut stream, &mut quota, || {
         // The name is read after each step, because a client may send a second ClientHello after a HelloRetryRequest.
         server_name = take_server_name().or(server_name.take());
-        let no_scheme = take_no_common_scheme();
-        let handshake = handshake.map_err(|error| if no_scheme { io::Error::other(NO_SCHEME) } else { error });
-        abort_over_budget(handshake, cx, &mut quota)
+        no_scheme |= take_no_common_scheme();
     });
     match timeout(limit, handshake).await {
         Ok(Ok(())) => Ok(AcceptedStream { stream, server_name }),
         // The socket and its buffers are dropped at once.
         Ok(Err(error @ HandshakeError::OverBudget(_))) => Err((error, None)),
+        Ok(Err(HandshakeError::Tls(_))) if no_scheme => {
+            Err((HandshakeError::Tls(NO_SCHEME), Some(stream.into_socket())))
+        }
         Ok(Err(error)) => {
             let in_the_clear = stream.session().protocol_version() != Some(ProtocolVersion::TLSv1_3);
             let socket = stream.into_socket();
@@ -167,22 +170,46 @@ async fn connect_with(
     // The ClientHello offers a stored session, if one exists.
     let session = step(&mut end, || UnbufferedClientConnection::new(config, sni)).map_err(HandshakeError::Tls)?;
     let mut stream = Box::new(TlsStream::new(socket, session).ending(end));
-    let handshake = poll_fn(|cx| {
-        let handshake = stream.poll_handshake(cx, &mut quota);
-        abort_over_budget(handshake, cx, &mut quota)
-    });
+    let handshake = perform(&mut stream, &mut quota, || ());
     timeout(limit, handshake).await.map_err(|_| HandshakeError::TimedOut(limit))??;
     Ok(stream)
 }
 
+/// Performs a handshake step by step, and calls `after` right after each step. A budgeted handshake takes turns with the
+/// others of its worker.
+async fn perform<S: UnbufferedSession + Unpin>(
+    stream: &mut TlsStream<S>,
+    quota: &mut HandshakeQuota,
+    mut after: impl FnMut(),
+) -> Result<(), HandshakeError> {
+    while poll_fn(|cx| abort_over_budget(stream.poll_handshake(cx, quota), cx, quota)).await? {
+        let mut taken = pin!(Turn::take());
+        let turn = if quota.is_budgeted() {
+            Some(poll_fn(|cx| abort_over_budget(taken.as_mut().poll(cx).map(Ok), cx, quota)).await?)
+        } else {
+            None
+        };
+        // Pending means that nothing has arrived after all.
+        let step = poll_fn(|cx| Poll::Ready(stream.poll_step(cx, quota))).await;
+        after();
+        if let Poll::Ready(step) = step {
+            step?;
+        }
+        if let Some(turn) = turn {
+            turn.end().await;
+        }
+    }
+    Ok(())
+}
+
 /// Aborts an unfinished handshake if the memory budget requires it. Polled after each step: the handshake joins the
 /// budget with its first received bytes, and only a poll after that registers the task's waker.
-fn abort_over_budget(
-    handshake: Poll<io::Result<()>>,
+fn abort_over_budget<T>(
+    wait: Poll<io::Result<T>>,
     cx: &mut Context<'_>,
     quota: &mut HandshakeQuota,
-) -> Poll<Result<(), HandshakeError>> {
-    match handshake {
+) -> Poll<Result<T, HandshakeError>> {
+    match wait {
         Poll::Pending => quota.poll_aborted(cx).map(|held| Err(HandshakeError::OverBudget(held))),
         Poll::Ready(over) => Poll::Ready(over.map_err(HandshakeError::from)),
     }

@@ -22,6 +22,9 @@ pub trait RelayStream: AsyncRead + AsyncWrite + Unpin {
 
     /// The pending error of the socket (`SO_ERROR`).
     fn take_error(&self) -> Option<io::Error>;
+
+    /// Lets the socket report a dead peer (keepalive, user timeout).
+    fn detect_dead_peer(&self);
 }
 
 /// Observes the bytes that a relay moves, and may stop it.
@@ -34,6 +37,10 @@ pub trait RelayTap {
 
     /// Called with a number of bytes that were moved without being shown.
     fn pass(&mut self, direction: Direction, count: usize);
+
+    /// Called whenever no bytes can be moved. Returns true once, when the connection has lasted so long that a dead
+    /// upstream must be detected; wakes the task then.
+    fn has_grown(&mut self, cx: &mut Context<'_>) -> bool;
 
     /// Called whenever no bytes can be moved; ready if the relay should stop. `clear` means that all bytes read are
     /// written and flushed, and that neither stream has more to read. A stop while `clear` is false loses bytes in

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::bulk::bulk_bytes;
 use super::ends::{Direction, End, RelayStream, RelayTap};
 use super::half_state::{HalfState, HalfStep, Unwritten};
 use super::pipe::Pipe;
@@ -218,7 +219,7 @@ impl HalfRelay {
         W: RelayStream,
         T: RelayTap,
     {
-        let room = if self.is_busy() { RELAY_BUSY } else { RELAY_BUFFER };
+        let room = if self.is_busy() { bulk_bytes() } else { RELAY_BUFFER };
         let mut read = ReadBuf::new(&mut buffer[..room]);
         let end = match ready!(Pin::new(source).poll_read(cx, &mut read)) {
             Ok(()) if read.filled().is_empty() => Some(End::Closed),

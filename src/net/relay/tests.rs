@@ -44,6 +44,10 @@ impl<S: RelayStream> RelayStream for &mut S {
     fn take_error(&self) -> Option<io::Error> {
         (**self).take_error()
     }
+
+    fn detect_dead_peer(&self) {
+        (**self).detect_dead_peer();
+    }
 }
 
 impl RelayTap for &mut Tapped {
@@ -61,6 +65,10 @@ impl RelayTap for &mut Tapped {
     fn pass(&mut self, direction: Direction, count: usize) {
         assert!(direction == Direction::ToClient && count <= self.unseen);
         self.passed += count;
+    }
+
+    fn has_grown(&mut self, _cx: &mut Context<'_>) -> bool {
+        false
     }
 
     fn poll_stop(&mut self, _cx: &mut Context<'_>, clear: bool) -> Poll<Stop> {
@@ -222,6 +230,8 @@ impl RelayStream for TcpStream {
     fn take_error(&self) -> Option<io::Error> {
         TcpStream::take_error(self).unwrap_or_else(Some)
     }
+
+    fn detect_dead_peer(&self) {}
 }
 
 #[tokio::test]
@@ -352,6 +362,8 @@ macro_rules! in_memory {
             fn take_error(&self) -> Option<io::Error> {
                 None
             }
+
+            fn detect_dead_peer(&self) {}
         })*
     };
 }

@@ -10,3 +10,4 @@ pub(crate) mod session;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tls_stream;
+pub(crate) mod turn;

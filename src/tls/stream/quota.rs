@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -67,6 +68,12 @@ pub(crate) struct HandshakeTooLarge {
     pub(crate) limit: usize,
 }
 
+impl From<HandshakeTooLarge> for io::Error {
+    fn from(error: HandshakeTooLarge) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    }
+}
+
 impl HandshakeQuota {
     pub(crate) fn of_client(budget: Option<&'static HandshakeBudget>) -> HandshakeQuota {
         HandshakeQuota::new([CLIENT_HELLO, CLIENT_FLIGHT], budget)
@@ -93,6 +100,11 @@ impl HandshakeQuota {
             return Poll::Pending;
         }
         Poll::Ready(Ok(room))
+    }
+
+    /// Whether the handshake counts towards a budget of all handshakes.
+    pub(crate) fn is_budgeted(&self) -> bool {
+        self.share.is_some()
     }
 
     /// Counts received bytes. Our first answer resets the count.

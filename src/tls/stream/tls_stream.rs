@@ -108,30 +108,39 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
         self.socket
     }
 
-    /// Continues the handshake. If it fails, the alert has already been written.
-    pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>, quota: &mut HandshakeQuota) -> Poll<io::Result<()>> {
+    /// Waits until bytes have arrived for the next step of the handshake; returns false if the handshake is over. If it
+    /// has failed, the alert has already been written.
+    pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>, quota: &HandshakeQuota) -> Poll<io::Result<bool>> {
         if self.incoming.is_empty() {
             // The client sends the first message.
             self.process_records(&mut [], &mut ReadBuf::new(&mut []));
         }
-        loop {
-            if !self.session.common().is_handshaking() {
-                let tls13 = self.session.common().protocol_version() == Some(ProtocolVersion::TLSv1_3);
-                self.may_wait = S::LAST_MAY_WAIT && tls13;
-                return if self.may_wait { Poll::Ready(Ok(())) } else { self.poll_send(cx) };
+        if !self.session.common().is_handshaking() {
+            let tls13 = self.session.common().protocol_version() == Some(ProtocolVersion::TLSv1_3);
+            self.may_wait = S::LAST_MAY_WAIT && tls13;
+            if !self.may_wait {
+                ready!(self.poll_send(cx))?;
             }
-            if let Some(error) = self.failed() {
-                // An alert always fits into the socket's send buffer here.
-                let _ = self.poll_send(cx);
-                return Poll::Ready(Err(error));
-            }
-            ready!(self.poll_send(cx))?;
-            let room =
-                ready!(quota.poll_room(cx)).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            let received =
-                INCOMING.with_borrow_mut(|scratch| self.poll_receive(cx, scratch, &mut ReadBuf::new(&mut []), room));
-            quota.received(ready!(received)?, !self.outgoing.is_empty());
+            return Poll::Ready(Ok(false));
         }
+        if let Some(error) = self.failed() {
+            // An alert always fits into the socket's send buffer here.
+            let _ = self.poll_send(cx);
+            return Poll::Ready(Err(error));
+        }
+        ready!(self.poll_send(cx))?;
+        ready!(quota.poll_room(cx))?;
+        self.socket.poll_read_ready(cx).map_ok(|()| true)
+    }
+
+    /// Performs one step of the handshake, with the bytes that have arrived.
+    pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>, quota: &mut HandshakeQuota) -> Poll<io::Result<()>> {
+        let room = ready!(quota.poll_room(cx))?;
+        let received =
+            INCOMING.with_borrow_mut(|scratch| self.poll_receive(cx, scratch, &mut ReadBuf::new(&mut []), room));
+        quota.received(ready!(received)?, !self.outgoing.is_empty());
+        // The peer can go on while this handshake waits for its next turn.
+        if self.session.common().is_handshaking() { self.poll_send(cx) } else { Poll::Ready(Ok(())) }
     }
 
     /// Receives up to `most` bytes and processes them. Ready with the number of bytes received.

@@ -1,0 +1,90 @@
+//! Turns of handshakes. A step of a handshake takes a hundred times as long as relaying a message: a key exchange and a
+//! signature. If a worker performed all steps that are possible at a time, its established connections would wait for
+//! all of them during a storm of new clients. So the handshakes of a worker take turns, in the order in which their
+//! bytes arrived, and after [`HANDSHAKE_TURN`] the worker first serves everything else that is ready.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::yield_now;
+
+use crate::limits::HANDSHAKE_TURN;
+
+/// Permission for one step of a handshake on this worker.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    began: Instant,
+    /// Gives the turn to the next handshake when it is dropped. `None` only if the semaphore were closed.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    /// Waits for the turn.
+    pub(crate) async fn take() -> Turn {
+        let permit = TURN.with(Arc::clone).acquire_owned().await.ok();
+        Turn { began: Instant::now(), _permit: permit }
+    }
+
+    /// Ends the turn. If the steps since the last pause have taken long enough, pauses first: tokio resumes a task that
+    /// yields after it has polled the sockets and run the tasks that are ready.
+    pub(crate) async fn end(self) {
+        let spent = SPENT.get() + self.began.elapsed();
+        if spent < HANDSHAKE_TURN {
+            SPENT.set(spent);
+        } else {
+            SPENT.set(Duration::ZERO);
+            yield_now().await;
+        }
+    }
+}
+
+thread_local! {
+    static TURN: Arc<Semaphore> = Arc::new(Semaphore::new(1));
+    /// Time of the steps since the last pause.
+    static SPENT: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::Write;
+    use std::rc::Rc;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::LocalSet;
+
+    use super::Turn;
+    use crate::limits::HANDSHAKE_TURN;
+
+    /// Ten steps are possible at once. A request arrives during the first one, and waits for no other.
+    #[tokio::test]
+    async fn a_request_that_arrives_during_a_step_comes_before_the_next_step() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut established = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let peer = listener.accept().await.unwrap().0.into_std().unwrap();
+        let (local, steps) = (LocalSet::new(), Rc::new(Cell::new(0)));
+        let done = Rc::clone(&steps);
+        let request = local.spawn_local(async move {
+            established.read_u8().await.unwrap();
+            done.get()
+        });
+        for number in 0..10 {
+            let (done, mut peer) = (Rc::clone(&steps), peer.try_clone().unwrap());
+            local.spawn_local(async move {
+                let turn = Turn::take().await;
+                if number == 0 {
+                    peer.write_all(b"x").unwrap();
+                }
+                std::thread::sleep(HANDSHAKE_TURN);
+                done.set(done.get() + 1);
+                turn.end().await;
+            });
+        }
+        assert_eq!(local.run_until(request).await.unwrap(), 1);
+        local.await;
+        assert_eq!(steps.get(), 10, "every handshake has its turn");
+    }
+}
