@@ -256,8 +256,9 @@ pub(super) static TABLE: &[OptionSpec] = &[
     reloadable(Key::DrainTimeout, LIMITS, &["drainTimeout"], &["proxy.drainTimeout"], Value("TIME"))
         .default("60s")
         .help(
-            "How long a stop waits for open connections, inbound first, then outbound, before it closes them, \
-             up to 86400s; 0 means no limit.",
+            "How long a stop waits for open connections, inbound first, then outbound, before it cuts them off, \
+             up to 86400s; 0 means no limit. Idle connections are closed at once, and connections of a replica set \
+             at the end of their request or transaction.",
         ),
     reloadable(Key::OnSilence, LIMITS, &["onSilence"], &["proxy.onSilence"], Value("wait|close")).default("wait").help(
         "How to handle clients that connect and send nothing. wait: keep them, as mongod does. close: \

@@ -27,6 +27,7 @@ mod dead_peers;
 mod demo;
 mod deploy;
 mod doctor;
+mod draining;
 mod examples;
 mod expiring;
 mod four_doors;
