@@ -53,7 +53,7 @@ pub(crate) use checks::interception::missing_rules;
 pub use checks::readiness::{Readiness, readiness};
 pub use checks::sync::sync_warnings;
 pub use checks::tls_files::servable;
-pub use controller::{Controller, ControllerParts, tuning};
+pub use controller::{Carried, Controller, ControllerParts, Handover, ModeChange, tuning};
 #[cfg(test)]
 pub use doctor::DoctorCheck;
 pub use doctor::{CheckVerdict, DoctorFinding, DoctorReport, check_configuration, check_servers, doctor};
