@@ -22,8 +22,9 @@ use super::caller::Caller;
 use super::change::{AcceptedClient, Change, ChangeError, Changed, Recycle, Recycled, Rotated};
 use super::checks::readiness::blockers;
 use super::checks::tls_files::{outdated, servable};
+use super::handover::{Carried, ChangePhase, ModeChange};
 use super::history::History;
-use super::lease::{Lease, LeaseHeld};
+use super::lease::Lease;
 use super::listener_control::ListenerControl;
 use super::member_names::NamedSets;
 use super::recycle::recycle;
@@ -39,9 +40,6 @@ use crate::policy::Mode;
 use crate::route::Routes;
 use crate::state::{MemberListWriter, SnapshotWriter, Tuning};
 use crate::telemetry::{AcceptError, ClientIdentity, LogHandle, Observer};
-use freeze::ChangePhase;
-
-pub use freeze::{Handover, ModeChange};
 
 /// The only writer of the running state.
 #[derive(Debug)]
@@ -91,15 +89,6 @@ pub struct ControllerParts {
     pub history: History,
     /// The rest of the state, if this process replaces another one.
     pub carried: Option<Carried>,
-}
-
-/// State that goes over from a process to the one that replaces it, and that a restart loses.
-#[derive(Debug)]
-pub struct Carried {
-    /// The last change of the mode.
-    pub mode_change: ModeChange,
-    /// The lease, if it is held.
-    pub lease: Option<LeaseHeld>,
 }
 
 impl Controller {

@@ -13,6 +13,7 @@
 //! | [`recycle`], [`draining`] | recycling of non-conforming connections; of all connections at a stop |
 //! | [`mod@status`], [`mod@metrics`], [`answer_limit`] | reports, and the bound on large ones |
 //! | [`running`], [`lease`], [`member_names`] | the running state outside of the snapshot |
+//! | [`handover`] | the state that goes over to the process that replaces this one |
 //! | [`state_file`], [`history`], [`audit`], [`refusals`] | state that outlives a restart; the log of changes; the last refused reload and rotation |
 //! | [`bypass_scan`], [`interception_state`] | connections of this host that bypass the proxy; the monitor's last results |
 
@@ -27,6 +28,7 @@ mod checks;
 mod controller;
 mod doctor;
 mod draining;
+mod handover;
 mod history;
 mod interception_state;
 mod lease;
@@ -53,11 +55,12 @@ pub(crate) use checks::interception::missing_rules;
 pub use checks::readiness::{Readiness, readiness};
 pub use checks::sync::sync_warnings;
 pub use checks::tls_files::servable;
-pub use controller::{Carried, Controller, ControllerParts, Handover, ModeChange, tuning};
+pub use controller::{Controller, ControllerParts, tuning};
 #[cfg(test)]
 pub use doctor::DoctorCheck;
 pub use doctor::{CheckVerdict, DoctorFinding, DoctorReport, check_configuration, check_servers, doctor};
 pub use draining::drain_connections;
+pub use handover::{Carried, Handover, ModeChange};
 #[cfg(test)]
 pub use history::Action;
 pub use history::{Effect, History, HistoryEntry};

@@ -333,7 +333,8 @@ fn nobody_notices_under_load() {
         longest = longest.max(began.elapsed());
         assert_eq!(status.code(), Some(0), "round {round}");
         old = new;
-        thread::sleep(Duration::from_millis(500));
+        // A driver repeats an operation once. On a busy machine, one operation could else meet two replacements.
+        thread::sleep(Duration::from_secs(3));
     }
     let busy = storm.taken();
     let failed = storm.stop();

@@ -10,14 +10,14 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
 use super::channel::{receive_within, send_within};
-use super::{Answer, PROTOCOL, Request, SocketName};
+use super::{PROTOCOL, SocketName, TakeoverAnswer, TakeoverRequest};
 use crate::app::service_manager::{ProxyStatus, ServiceManager};
 use crate::app::start::App;
 use crate::control::ChangeError;
 use crate::limits::{ACCEPT_BACKOFF_MOST, TAKEOVER_ANSWER, TAKEOVER_PREPARE, TAKEOVER_READY};
 use crate::net::{PASSED_AT_ONCE, pass};
 
-/// Why a new process does not replace this one.
+/// TakeoverFailure a new process does not replace this one.
 #[derive(Debug, thiserror::Error)]
 enum GiveError {
     /// The connection was closed without a request, as by a process that only looks whether another one listens.
@@ -34,7 +34,7 @@ enum GiveError {
 }
 
 /// Returns once a new process has replaced this one. Never returns without `--takeover`.
-pub(in crate::app) async fn replaced(app: &App, manager: &ServiceManager, proxy: &ProxyStatus) {
+pub(crate) async fn replaced(app: &App, manager: &ServiceManager, proxy: &ProxyStatus) {
     let Some(socket) = &app.takeover else { return pending().await };
     let listener = match socket.listener.try_clone().and_then(UnixListener::from_std) {
         Ok(listener) => listener,
@@ -65,20 +65,20 @@ async fn give(
     proxy: &ProxyStatus,
 ) -> Result<(), GiveError> {
     let peer = channel.peer_cred()?;
-    let request = receive_within(TAKEOVER_ANSWER, &mut channel).await.map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => GiveError::Nothing,
-        _ => GiveError::Broken(error),
-    })?;
-    let Request::Begin { protocol, version } = request else { return Err(GiveError::Unexpected) };
+    let request = match receive_within(TAKEOVER_ANSWER, &mut channel).await {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(GiveError::Nothing),
+        request => request?,
+    };
+    let TakeoverRequest::Begin { protocol, version } = request else { return Err(GiveError::Unexpected) };
     if let Some(reason) = refusal(peer.uid(), protocol) {
-        let answer = Answer::Refused { reason: reason.clone() };
+        let answer = TakeoverAnswer::Refused { reason: reason.clone() };
         send_within(TAKEOVER_ANSWER, &mut channel, &answer).await?;
         return Err(GiveError::Refused(reason));
     }
     let pid = peer.pid().unwrap_or_default();
     tracing::info!(pid, version = %crate::text::printable(&version), "a new process prepares to replace this one");
     send_sockets(&mut channel, app).await?;
-    let Request::Freeze = receive_within(TAKEOVER_PREPARE, &mut channel).await? else {
+    let TakeoverRequest::Freeze = receive_within(TAKEOVER_PREPARE, &mut channel).await? else {
         return Err(GiveError::Unexpected);
     };
     manager.reloading().await;
@@ -96,16 +96,18 @@ async fn give_state(channel: &mut UnixStream, app: &App, manager: &ServiceManage
     let frozen = match app.controller.freeze().await {
         Ok(frozen) => frozen,
         Err(error) => {
-            let answer = Answer::Refused { reason: error.to_string() };
+            let answer = TakeoverAnswer::Refused { reason: error.to_string() };
             send_within(TAKEOVER_ANSWER, channel, &answer).await?;
             return Err(error.into());
         }
     };
-    send_within(TAKEOVER_ANSWER, channel, &Answer::State(Box::new(frozen.handover()))).await?;
-    let Request::Ready = receive_within(TAKEOVER_READY, channel).await? else { return Err(GiveError::Unexpected) };
+    send_within(TAKEOVER_ANSWER, channel, &TakeoverAnswer::State(Box::new(frozen.handover()))).await?;
+    let TakeoverRequest::Ready = receive_within(TAKEOVER_READY, channel).await? else {
+        return Err(GiveError::Unexpected);
+    };
     // Before the answer, since the service manager takes the new process's notifications from now on only.
     manager.replaced_by(pid).await;
-    send_within(TAKEOVER_ANSWER, channel, &Answer::Replaced).await?;
+    send_within(TAKEOVER_ANSWER, channel, &TakeoverAnswer::Replaced).await?;
     frozen.replaced();
     Ok(())
 }
@@ -127,7 +129,7 @@ fn refusal(uid: u32, protocol: u32) -> Option<String> {
 async fn send_sockets(channel: &mut UnixStream, app: &App) -> io::Result<()> {
     let (names, sockets): (Vec<SocketName>, Vec<OwnedFd>) = app.sockets()?.into_iter().unzip();
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    send_within(TAKEOVER_ANSWER, channel, &Answer::Sockets { version, sockets: names }).await?;
+    send_within(TAKEOVER_ANSWER, channel, &TakeoverAnswer::Sockets { version, sockets: names }).await?;
     let passed = async {
         for batch in sockets.chunks(PASSED_AT_ONCE) {
             let batch: Vec<BorrowedFd<'_>> = batch.iter().map(AsFd::as_fd).collect();

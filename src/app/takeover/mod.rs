@@ -4,9 +4,9 @@
 //!
 //! | request of the new process | answer of the running one |
 //! |---|---|
-//! | [`Request::Begin`] | the addresses of its listening sockets, then the sockets (`SCM_RIGHTS`) |
-//! | [`Request::Freeze`], once the configuration is found to be good | the state; from now on it does not change |
-//! | [`Request::Ready`], once every listener is bound and every thread runs | it closes its connections and ends |
+//! | [`TakeoverRequest::Begin`] | the addresses of its listening sockets, then the sockets (`SCM_RIGHTS`) |
+//! | [`TakeoverRequest::Freeze`], once the configuration is found to be good | the state; from now on it does not change |
+//! | [`TakeoverRequest::Ready`], once every listener is bound and every thread runs | it closes its connections and ends |
 //!
 //! With the last answer the new process begins to accept. Until then the running process accepts, so a connection is
 //! always accepted by one of the two, and those in the sockets' queues are kept. If the channel breaks before, the
@@ -32,7 +32,7 @@ use crate::control::Handover;
 /// What the new process sends.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Request {
+enum TakeoverRequest {
     Begin { protocol: u32, version: String },
     Freeze,
     Ready,
@@ -41,7 +41,7 @@ enum Request {
 /// What the running process answers.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Answer {
+enum TakeoverAnswer {
     Sockets { version: String, sockets: Vec<SocketName> },
     State(Box<Handover>),
     Replaced,

@@ -12,7 +12,7 @@ use crate::limits::{TAKEOVER_LOOK, TAKEOVER_START};
 
 /// Starts the next process, unless one that was started is not done yet. A thread waits for its end, since this process
 /// ends first if it is replaced.
-pub(in crate::app) fn start_next(starting: &Arc<AtomicBool>) {
+pub(crate) fn start_next(starting: &Arc<AtomicBool>) {
     if starting.swap(true, Ordering::Relaxed) {
         return tracing::warn!("a new process is starting already; the signal is ignored");
     }

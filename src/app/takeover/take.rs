@@ -10,31 +10,31 @@ use rustix::process::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::channel::{receive, send};
-use super::{Answer, PROTOCOL, Request, SocketName};
+use super::{PROTOCOL, SocketName, TakeoverAnswer, TakeoverRequest};
 use crate::control::Handover;
 use crate::limits::{TAKEOVER_ANSWER, TAKEOVER_SOCKETS};
 use crate::net::{Inherited, PASSED_AT_ONCE, receive_passed};
 
 /// A running tlsramp that this process is about to replace.
 #[derive(Debug)]
-pub(in crate::app) struct Taking {
+pub(crate) struct Taking {
     channel: UnixStream,
     path: PathBuf,
     /// The version and process ID of the running tlsramp.
-    pub(in crate::app) version: String,
-    pub(in crate::app) pid: i32,
+    pub(crate) version: String,
+    pub(crate) pid: i32,
 }
 
-/// Why a running tlsramp is not replaced. It serves on.
+/// TakeoverFailure a running tlsramp is not replaced. It serves on.
 #[derive(Debug, thiserror::Error)]
 #[error("--takeover {}: cannot replace the running tlsramp: {why}", path.display())]
-pub(in crate::app) struct TakeoverError {
+pub(crate) struct TakeoverError {
     path: PathBuf,
-    why: Why,
+    why: TakeoverFailure,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Why {
+enum TakeoverFailure {
     #[error("cannot connect: {0}; choose a path in a folder of the user that runs tlsramp")]
     Connect(io::Error),
     #[error("the process that listens there has user ID {theirs}, and this one {ours}; run both as the same user")]
@@ -54,7 +54,7 @@ impl Taking {
     ///
     /// # Errors
     /// [`TakeoverError`]
-    pub(in crate::app) fn begin(path: &Path, inherited: &mut Inherited) -> Result<Option<Taking>, TakeoverError> {
+    pub(crate) fn begin(path: &Path, inherited: &mut Inherited) -> Result<Option<Taking>, TakeoverError> {
         begin(path, inherited).map_err(|why| TakeoverError { path: path.to_owned(), why })
     }
 
@@ -62,9 +62,9 @@ impl Taking {
     ///
     /// # Errors
     /// [`TakeoverError`]
-    pub(in crate::app) fn freeze(&mut self) -> Result<Handover, TakeoverError> {
-        match self.ask(&Request::Freeze)? {
-            Answer::State(state) => Ok(*state),
+    pub(crate) fn freeze(&mut self) -> Result<Handover, TakeoverError> {
+        match self.ask(&TakeoverRequest::Freeze)? {
+            TakeoverAnswer::State(state) => Ok(*state),
             other => Err(self.failed(unexpected(other))),
         }
     }
@@ -73,48 +73,48 @@ impl Taking {
     ///
     /// # Errors
     /// [`TakeoverError`]
-    pub(in crate::app) fn ready(mut self) -> Result<(), TakeoverError> {
-        match self.ask(&Request::Ready)? {
-            Answer::Replaced => Ok(()),
+    pub(crate) fn ready(mut self) -> Result<(), TakeoverError> {
+        match self.ask(&TakeoverRequest::Ready)? {
+            TakeoverAnswer::Replaced => Ok(()),
             other => Err(self.failed(unexpected(other))),
         }
     }
 
-    fn ask(&mut self, request: &Request) -> Result<Answer, TakeoverError> {
+    fn ask(&mut self, request: &TakeoverRequest) -> Result<TakeoverAnswer, TakeoverError> {
         ask(&mut self.channel, request).map_err(|why| self.failed(why))
     }
 
-    fn failed(&self, why: Why) -> TakeoverError {
+    fn failed(&self, why: TakeoverFailure) -> TakeoverError {
         TakeoverError { path: self.path.clone(), why }
     }
 }
 
-fn begin(path: &Path, inherited: &mut Inherited) -> Result<Option<Taking>, Why> {
-    let Some(mut channel) = connect(path).map_err(Why::Connect)? else { return Ok(None) };
-    let peer = socket_peercred(&channel).map_err(|error| Why::Connect(error.into()))?;
+fn begin(path: &Path, inherited: &mut Inherited) -> Result<Option<Taking>, TakeoverFailure> {
+    let Some(mut channel) = connect(path).map_err(TakeoverFailure::Connect)? else { return Ok(None) };
+    let peer = socket_peercred(&channel).map_err(|error| TakeoverFailure::Connect(error.into()))?;
     let (theirs, ours) = (peer.uid.as_raw(), geteuid().as_raw());
     if theirs != ours {
-        return Err(Why::User { theirs, ours });
+        return Err(TakeoverFailure::User { theirs, ours });
     }
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let (version, names) = match ask(&mut channel, &Request::Begin { protocol: PROTOCOL, version })? {
-        Answer::Sockets { version, sockets } => (version, sockets),
+    let (version, names) = match ask(&mut channel, &TakeoverRequest::Begin { protocol: PROTOCOL, version })? {
+        TakeoverAnswer::Sockets { version, sockets } => (version, sockets),
         other => return Err(unexpected(other)),
     };
     if names.len() > TAKEOVER_SOCKETS {
-        return Err(Why::Unexpected);
+        return Err(TakeoverFailure::Unexpected);
     }
     let mut sockets = Vec::new();
     for batch in names.chunks(PASSED_AT_ONCE) {
         let passed = receive_passed(&channel).map_err(broken)?;
         if passed.len() != batch.len() {
             let problem = "not all sockets arrived; raise the descriptor limit (ulimit -n, LimitNOFILE=)";
-            return Err(Why::Broken(io::Error::other(problem)));
+            return Err(TakeoverFailure::Broken(io::Error::other(problem)));
         }
         sockets.extend(passed);
     }
     for (name, socket) in names.into_iter().zip(sockets) {
-        take(name, socket, inherited).map_err(Why::Broken)?;
+        take(name, socket, inherited).map_err(TakeoverFailure::Broken)?;
     }
     Ok(Some(Taking { channel, path: path.to_owned(), version, pid: peer.pid.as_raw_nonzero().get() }))
 }
@@ -142,20 +142,20 @@ fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
     Ok(Some(UnixStream::from(OwnedFd::from(socket))))
 }
 
-fn ask(channel: &mut UnixStream, request: &Request) -> Result<Answer, Why> {
+fn ask(channel: &mut UnixStream, request: &TakeoverRequest) -> Result<TakeoverAnswer, TakeoverFailure> {
     send(channel, request).and_then(|()| receive(channel)).map_err(broken)
 }
 
-fn broken(error: io::Error) -> Why {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Why::Silent,
-        _ => Why::Broken(error),
-    }
+fn broken(error: io::Error) -> TakeoverFailure {
+    let is_late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+    if is_late { TakeoverFailure::Silent } else { TakeoverFailure::Broken(error) }
 }
 
-fn unexpected(answer: Answer) -> Why {
+fn unexpected(answer: TakeoverAnswer) -> TakeoverFailure {
     match answer {
-        Answer::Refused { reason } => Why::Refused(crate::text::printable(&reason).to_string()),
-        Answer::Sockets { .. } | Answer::State(_) | Answer::Replaced => Why::Unexpected,
+        TakeoverAnswer::Refused { reason } => TakeoverFailure::Refused(crate::text::printable(&reason).to_string()),
+        TakeoverAnswer::Sockets { .. } | TakeoverAnswer::State(_) | TakeoverAnswer::Replaced => {
+            TakeoverFailure::Unexpected
+        }
     }
 }

@@ -2,55 +2,16 @@
 //! until the controller thaws, or fail once this process is replaced.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 
 use super::Controller;
-use crate::control::caller::Caller;
 use crate::control::change::ChangeError;
-use crate::control::lease::LeaseHeld;
+use crate::control::handover::{ChangePhase, Handover, ModeChange};
 use crate::control::state_file::{PersistedMode, SavedState};
 use crate::control::tasks::state_saver::LastWrite;
 use crate::limits::TAKEOVER_FREEZE;
-
-/// Whether the controller takes changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ChangePhase {
-    Open,
-    /// The state is being handed over.
-    Frozen,
-    /// Another process has the state.
-    Replaced,
-}
-
-/// The state that the next process takes over.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Handover {
-    /// The mode in force, with the configured mode.
-    pub mode: PersistedMode,
-    /// The generation in force.
-    pub generation: u64,
-    /// Who changed the mode last, and when.
-    pub mode_change: ModeChange,
-    /// The lease, if it is held.
-    pub lease: Option<LeaseHeld>,
-    /// What the state file holds.
-    pub saved: SavedState,
-}
-
-/// The last change of the mode.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ModeChange {
-    /// The time of the change, or of the start.
-    pub since: SystemTime,
-    /// The caller; `None` for the mode at the start.
-    pub by: Option<Caller>,
-}
 
 /// A frozen controller: there are no changes, and the state file is not written. Thaws when dropped.
 #[derive(Debug)]
