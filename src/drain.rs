@@ -157,6 +157,12 @@ impl DrainWatch {
         PhaseReached { watch: self, wanted: Phase::Draining, registered: None }
     }
 
+    /// Resolves `time` after a drain was seen to begin. Only one task may await the returned future.
+    pub async fn draining_for(&self, time: Duration) {
+        self.draining().await;
+        tokio::time::sleep(time).await;
+    }
+
     /// Resolves when open work must end at once. Only one task may await the returned future.
     pub fn forced(&self) -> PhaseReached<&DrainWatch> {
         PhaseReached { watch: self, wanted: Phase::Forced, registered: None }

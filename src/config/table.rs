@@ -256,8 +256,9 @@ pub(super) static TABLE: &[OptionSpec] = &[
     reloadable(Key::DrainTimeout, LIMITS, &["drainTimeout"], &["proxy.drainTimeout"], Value("TIME"))
         .default("60s")
         .help(
-            "How long a stop waits for open connections, inbound first, then outbound, before it closes them, \
-             up to 86400s; 0 means no limit.",
+            "How long a stop waits for open connections, inbound first, then outbound, before it cuts them off, \
+             up to 86400s; 0 means no limit. Idle connections are closed at once, and connections of a replica set \
+             at the end of their request or transaction.",
         ),
     reloadable(Key::OnSilence, LIMITS, &["onSilence"], &["proxy.onSilence"], Value("wait|close")).default("wait").help(
         "How to handle clients that connect and send nothing. wait: keep them, as mongod does. close: \
@@ -306,6 +307,13 @@ pub(super) static TABLE: &[OptionSpec] = &[
     restart_only(Key::StateFile, CONTROL, &["stateFile"], &["admin.stateFile"], Value("FILE")).help(
         "File that keeps persisted mode changes and the list of seen clients over a restart. Without it \
              they are lost.",
+    ),
+    restart_only(Key::Takeover, CONTROL, &["takeover"], &["admin.takeover"], Value("PATH.sock")).help(
+        "Unix socket by which a new tlsramp replaces a running one of the same user, without refusing a \
+             connection: at start, the listening sockets, the mode, the list of seen clients, the history and the \
+             lease are taken over from the process that listens here, if there is one, which then closes its \
+             connections as after SIGTERM; afterwards, this process listens here for the next one. SIGUSR2 starts \
+             the next one. Choose a folder to which no other user can write, such as /run/tlsramp.",
     ),
     restart_only(Key::Watch, CONTROL, &["watch"], &["admin.watch"], Value("certs|all|off")).default("certs").help(
         "Files that are read again when they change. certs: the TLS files. all: the configuration file \

@@ -10,9 +10,10 @@
 //! | [`probe`] | whether the fronted server and other servers can be reached, and their `hello` |
 //! | [`links`], [`remedy`] | the links to other servers, and the remedy for one that fails |
 //! | [`mod@doctor`] | checks for usual problems, with remedies |
-//! | [`recycle`] | recycling of non-conforming connections |
+//! | [`recycle`], [`draining`] | recycling of non-conforming connections; of all connections at a stop |
 //! | [`mod@status`], [`mod@metrics`], [`answer_limit`] | reports, and the bound on large ones |
 //! | [`running`], [`lease`], [`member_names`] | the running state outside of the snapshot |
+//! | [`handover`] | the state that goes over to the process that replaces this one |
 //! | [`state_file`], [`history`], [`audit`], [`refusals`] | state that outlives a restart; the log of changes; the last refused reload and rotation |
 //! | [`bypass_scan`], [`interception_state`] | connections of this host that bypass the proxy; the monitor's last results |
 
@@ -26,6 +27,8 @@ mod change;
 mod checks;
 mod controller;
 mod doctor;
+mod draining;
+mod handover;
 mod history;
 mod interception_state;
 mod lease;
@@ -56,6 +59,8 @@ pub use controller::{Controller, ControllerParts, tuning};
 #[cfg(test)]
 pub use doctor::DoctorCheck;
 pub use doctor::{CheckVerdict, DoctorFinding, DoctorReport, check_configuration, check_servers, doctor};
+pub use draining::drain_connections;
+pub use handover::{Carried, Handover, ModeChange};
 #[cfg(test)]
 pub use history::Action;
 pub use history::{Effect, History, HistoryEntry};

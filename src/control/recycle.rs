@@ -19,7 +19,7 @@ use crate::telemetry::{OpenConnection, Outcome};
 
 /// The reason why a client may see an error if its connection is recycled, even at a message boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Risk {
+pub(super) enum Risk {
     /// The server is not a member of a replica set, so drivers retry less.
     Standalone,
     /// The state of the server is unknown.
@@ -102,7 +102,8 @@ fn count(asked: &[Arc<OpenConnection>]) -> Recycled {
     reply
 }
 
-fn risk(open: &OpenConnection, upstreams: &[ServerStatus]) -> Option<Risk> {
+/// The risk of recycling a connection; `None` if clients repeat what they lose.
+pub(super) fn risk(open: &OpenConnection, upstreams: &[ServerStatus]) -> Option<Risk> {
     if open.link == Link::Untouched {
         return Some(Risk::PassedThrough);
     }

@@ -28,6 +28,15 @@ pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
 /// Timeout for sending `close_notify` to a peer whose connection we end.
 pub const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long a connection that was accepted shortly before a stop may take to send its first bytes. A client that
+/// connects sends within a round trip.
+pub const DRAIN_SPEAK: Duration = Duration::from_secs(1);
+/// After how long a stop closes a connection of a replica set at any message boundary. Until then, most drivers have
+/// lost their monitor, and close the connections of their pools themselves.
+pub const DRAIN_ANY_BOUNDARY: Duration = Duration::from_secs(2);
+/// Interval at which a stop looks for connections that were established meanwhile.
+pub const DRAIN_LOOK: Duration = Duration::from_millis(100);
+
 /// Part of the shutdown time that is reserved for outbound connections, if the shutdown time is long enough. The last
 /// messages of a server that shuts down (a step-down, closing cursors) take a few round trips to its peers.
 pub const OUTBOUND_FAREWELL: Duration = Duration::from_secs(5);

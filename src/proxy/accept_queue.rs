@@ -11,11 +11,12 @@ use super::connection::serve;
 use super::context::ProxyContext;
 use super::route::ServedRoute;
 use crate::drain;
-use crate::limits::{SLOTS_WARNING, WAITING_LOOK};
+use crate::limits::{DRAIN_SPEAK, SLOTS_WARNING, WAITING_LOOK};
 use crate::net::{ConnectionLimit, ConnectionSlot, QueuePlace, SlotUsage};
 use crate::telemetry::{Outcome, Record};
 
-/// Waits for a slot, then serves the connection. Stops waiting if the client closes the connection or a drain begins.
+/// Waits for a slot, then serves the connection. Stops waiting if the client closes the connection or a drain
+/// has begun a second ago.
 pub(super) async fn wait_for_slot(
     socket: TcpStream,
     record: Record,
@@ -30,7 +31,8 @@ pub(super) async fn wait_for_slot(
         biased;
         slot = slot(&socket, &mut place, &connection_limit, &context, &route) => slot,
         () = client_closed(&socket) => return record.close(Outcome::LeftWaiting, None),
-        () = watch.draining() => return record.close(Outcome::Drained, None),
+        // A drain frees slots, and the client of a waiting connection may have sent a request.
+        () = watch.draining_for(DRAIN_SPEAK) => return record.close(Outcome::Drained, None),
     };
     drop((place, waiting));
     match slot {

@@ -16,7 +16,7 @@ use super::recycle::{cut_off, move_on};
 use super::route::ServedRoute;
 use super::watcher::Watcher;
 use crate::drain;
-use crate::limits::FAREWELL;
+use crate::limits::{DRAIN_SPEAK, FAREWELL};
 use crate::net::{ConnectionSlot, End, Relay, RelayEnds, Relayed, Stop, linger};
 use crate::sniff::SniffError;
 use crate::state::Tuning;
@@ -81,7 +81,8 @@ pub(super) fn serve(
 }
 
 /// Waits until the client sends data or closes the connection, without reading the data. Fails if the slot is needed
-/// for another connection, if a drain begins, or, if silent clients are closed, at the time limit.
+/// for another connection, if a drain begins and the connection is not new, or, if silent clients are closed, at the
+/// time limit.
 async fn silence(
     socket: TcpStream,
     accepted: std::time::Instant,
@@ -110,7 +111,7 @@ async fn silence(
             }
             Ok(socket)
         }
-        () = watch.draining() => Err(ServeError::Draining),
+        () = too_late(watch, accepted) => Err(ServeError::Draining),
         () = overdue => {
             Box::pin(linger(socket)).await;
             Err(ServeError::Sniff(SniffError::TimedOut(0)))
@@ -118,6 +119,12 @@ async fn silence(
         // The connection is closed at once, because the slot is needed. No unread data can turn the close into a reset.
         () = slot.asked_to_leave() => Err(ServeError::MadeRoom(began.elapsed())),
     }
+}
+
+/// Resolves when a drain has begun and the connection was accepted over a second ago.
+async fn too_late(watch: &drain::DrainWatch, accepted: std::time::Instant) {
+    watch.draining().await;
+    sleep(DRAIN_SPEAK.saturating_sub(accepted.elapsed())).await;
 }
 
 /// Ends both legs and closes the record with the outcome.
@@ -128,7 +135,7 @@ async fn end(established: Option<Relay<Stream, Stream, Watcher>>, relayed: Relay
     };
     let late = part(client, upstream, &relayed).await;
     record.open().counters.inbound.fetch_add(late, Ordering::Relaxed);
-    let (outcome, reason) = outcome(relayed);
+    let (outcome, reason) = outcome(relayed, record.open().recycling.is_draining());
     record.close(outcome, reason);
     // Dropped only now: a stop waits until it is dropped, and the record must have been written by then.
     drop(forced);
@@ -157,9 +164,10 @@ async fn farewell(client: &mut Stream, upstream: &mut Stream) {
     let _ = timeout(FAREWELL, both).await;
 }
 
-fn outcome(relayed: Relayed) -> (Outcome, Option<String>) {
+fn outcome(relayed: Relayed, draining: bool) -> (Outcome, Option<String>) {
     let ended = match relayed {
         Relayed::Ended(ended) => ended,
+        Relayed::Stopped(Stop::Boundary) if draining => return (Outcome::Drained, None),
         Relayed::Stopped(Stop::Boundary) => return (Outcome::Recycled, None),
         Relayed::Stopped(Stop::Overdue) => return (Outcome::RecycledByForce, None),
         Relayed::Stopped(Stop::Forced) => return (Outcome::Forced, Some(ServeError::Forced.to_string())),

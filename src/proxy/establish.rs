@@ -19,7 +19,7 @@ use super::failure::ServeError;
 use super::refusal;
 use super::upstream_leg::UpstreamLeg;
 use crate::drain;
-use crate::limits::JUDGED_MOST;
+use crate::limits::{DRAIN_SPEAK, JUDGED_MOST};
 use crate::net::{OwnDial, linger};
 use crate::policy::{Admission, Opening, Refused};
 use crate::sniff::{Sniffed, sniff};
@@ -116,7 +116,8 @@ async fn opened(
         // Biased: a client whose opening is complete is served even if a drain has begun.
         biased;
         sniffed = sniff(&socket, timeouts.sniff, timeouts.close_silent) => sniffed,
-        () = watch.draining() => return Err(ServeError::Draining),
+        // The client has begun to send, so the rest of its opening is on its way.
+        () = watch.draining_for(DRAIN_SPEAK) => return Err(ServeError::Draining),
     };
     let Sniffed { opening, hello } = match sniffed {
         Ok(sniffed) => sniffed,

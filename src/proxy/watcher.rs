@@ -3,10 +3,11 @@
 //!
 //! - A driver's monitoring connection is closed between any two messages; the driver then closes the other connections
 //!   of its pool without an error.
-//! - Other connections are closed after a second without traffic, after which drivers check whether a connection is
-//!   still open.
+//! - Other connections are closed after a second without traffic, before the request or after it; drivers then check
+//!   whether a connection is still open.
 //! - After five seconds, a connection is closed at any boundary; a connection with an open cursor, or with requests
-//!   that expect no reply, after a minute.
+//!   that expect no reply, after a minute. If the proxy stops, after two seconds, and shortly before the end of the drain
+//!   time.
 //! - A connection in a transaction is not closed until it has been silent for a minute.
 
 use std::pin::Pin;
@@ -16,7 +17,7 @@ use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::drain::{DrainWatch, PhaseReached};
-use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_MONITOR, RECYCLE_TRANSACTION};
+use crate::limits::{RECYCLE_MONITORS_FIRST, RECYCLE_QUIET, RECYCLE_QUIET_MONITOR, RECYCLE_TRANSACTION};
 use crate::mongo::{FirstMessage, Follower, Transaction};
 use crate::net::{ConnectionSlot, Direction, OwnDial, RelayTap, Stop, Young};
 use crate::policy::Link;
@@ -89,11 +90,14 @@ impl Watcher {
         match direction {
             Direction::ToUpstream if self.answered => {
                 self.answered = false;
+                self.record.open().busy();
                 self.slot.requested();
             }
             Direction::ToUpstream => {}
+            Direction::ToClient if self.answered => self.record.open().busy(),
             Direction::ToClient => {
                 self.answered = true;
+                self.record.open().answered();
                 self.dial = None;
             }
         }
@@ -117,12 +121,13 @@ impl Watcher {
             return None;
         }
         if follower.transaction() == Transaction::Open {
-            return Some(quiet_since + RECYCLE_TRANSACTION);
+            let silent = quiet_since + RECYCLE_TRANSACTION;
+            return Some(wish.last_boundary().map_or(silent, |last| silent.min(last.max(now))));
         }
         // A member's requests that expect no reply are mirrored reads, whose loss is harmless.
         let delicate = follower.has_cursor() || (follower.sends_unanswered() && !self.is_member());
-        let patience = if delicate { RECYCLE_TRANSACTION } else { RECYCLE_ANY_BOUNDARY };
-        Some((quiet_since + RECYCLE_QUIET).min((wish.since + patience).max(now)))
+        let quiet = (quiet_since + RECYCLE_QUIET).max(wish.since + RECYCLE_MONITORS_FIRST);
+        Some(wish.any_boundary(delicate).map_or(quiet, |any| quiet.min(any.max(now))))
     }
 
     fn is_member(&self) -> bool {
@@ -197,14 +202,19 @@ impl RelayTap for Watcher {
         self.note_language();
         let now = Instant::now();
         let progressed = std::mem::take(&mut self.progressed);
-        let moving = self.moving.get_or_insert_with(|| {
-            let timer = Box::pin(sleep_until(now));
-            Box::new(Moving { quiet_since: now, timer })
-        });
-        if progressed {
-            moving.quiet_since = now;
-        }
-        let quiet_since = moving.quiet_since;
+        let quiet_since = match &mut self.moving {
+            Some(moving) if progressed => {
+                moving.quiet_since = now;
+                now
+            }
+            Some(moving) => moving.quiet_since,
+            None => {
+                let idle = self.record.open().idle_for().unwrap_or_default();
+                let quiet_since = now.checked_sub(idle).unwrap_or(now);
+                self.moving = Some(Box::new(Moving { quiet_since, timer: Box::pin(sleep_until(now)) }));
+                quiet_since
+            }
+        };
         let due = if clear { self.due(&wish, quiet_since, now) } else { None };
         if due.is_some_and(|due| due <= now) {
             return Poll::Ready(Stop::Boundary);

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use super::connection_info::ConnectionInfo;
 use super::outcome::Outcome;
@@ -34,6 +35,9 @@ pub struct OpenConnection {
     pub opaque: AtomicBool,
     /// Whether the client has ever sent a request that expects no reply.
     pub unanswered: AtomicBool,
+    /// When the last answer began, in milliseconds after the accept, plus one; 0 if a request was sent since, or the
+    /// answer came in several parts.
+    pub(super) answered_at: AtomicU64,
     /// The request to recycle this connection.
     pub recycling: RecycleSignal,
     /// How it ended.
@@ -53,6 +57,28 @@ impl OpenConnection {
     /// The metadata that the client has sent; `None` if there is none.
     pub fn client(&self) -> Option<&ClientMetadata> {
         self.client.get()?.as_deref()
+    }
+
+    /// Records that an answer has begun.
+    pub fn answered(&self) {
+        let millis = u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.answered_at.store(millis + 1, Ordering::Relaxed);
+    }
+
+    /// Records that a request, or a further part of an answer, was relayed.
+    pub fn busy(&self) {
+        self.answered_at.store(0, Ordering::Relaxed);
+    }
+
+    /// For how long nothing was relayed; `None` if that is not known.
+    pub fn idle_for(&self) -> Option<Duration> {
+        let answered = self.answered_at.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.accepted.elapsed().saturating_sub(Duration::from_millis(answered)))
+    }
+
+    /// Whether this is a connection of an outbound route.
+    pub fn is_outbound(&self) -> bool {
+        self.acceptance == Acceptance::Outbound
     }
 }
 

@@ -57,7 +57,7 @@ pub enum Outcome {
     UpstreamTlsFailed,
     /// The policy changed again and again before the first byte could be relayed.
     PolicyUnsettled,
-    /// The opening was not complete when the proxy began to stop.
+    /// Closed because the proxy stops: at a message boundary, or before the opening was complete.
     Drained,
     /// The connection was open when the stop was forced.
     Forced,

@@ -176,6 +176,7 @@ impl Record {
             client: OnceLock::new(),
             opaque: AtomicBool::new(link == Link::Untouched),
             unanswered: AtomicBool::new(false),
+            answered_at: AtomicU64::new(0),
             recycling: RecycleSignal::default(),
             ended: OnceLock::new(),
         });

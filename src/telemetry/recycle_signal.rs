@@ -8,6 +8,8 @@ use std::time::Duration;
 use atomic_waker::AtomicWaker;
 use tokio::time::Instant;
 
+use crate::limits::{DRAIN_ANY_BOUNDARY, RECYCLE_ANY_BOUNDARY, RECYCLE_TRANSACTION};
+
 /// The recycle request of one connection. The control plane sets it, and the relay polls it.
 #[derive(Debug, Default)]
 pub struct RecycleSignal {
@@ -25,6 +27,42 @@ pub struct RecycleRequest {
     pub since: Instant,
     /// When the connection is closed even if it is within a message.
     pub cut_at: Option<Instant>,
+    /// How soon a busy connection is closed.
+    pub pace: RecyclePace,
+}
+
+/// How soon a connection that is never idle is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecyclePace {
+    /// The connection is to be replaced, and there is time.
+    Recycle,
+    /// The proxy stops.
+    Drain {
+        /// Whether clients may notice the end of a busy connection, which is then closed only when it is idle.
+        idle_only: bool,
+        /// From when on any boundary is used, because the connection is cut off soon after; `None` if it is not.
+        last: Option<Instant>,
+    },
+}
+
+impl RecycleRequest {
+    /// From when on the connection is closed at any boundary. `delicate`: an error is likely if it is busy then.
+    pub fn any_boundary(&self, delicate: bool) -> Option<Instant> {
+        match self.pace {
+            RecyclePace::Recycle if delicate => Some(self.since + RECYCLE_TRANSACTION),
+            RecyclePace::Recycle => Some(self.since + RECYCLE_ANY_BOUNDARY),
+            RecyclePace::Drain { idle_only: false, .. } if !delicate => Some(self.since + DRAIN_ANY_BOUNDARY),
+            RecyclePace::Drain { last, .. } => last,
+        }
+    }
+
+    /// From when on the connection is closed at any boundary even within a transaction.
+    pub fn last_boundary(&self) -> Option<Instant> {
+        match self.pace {
+            RecyclePace::Recycle => None,
+            RecyclePace::Drain { last, .. } => last,
+        }
+    }
 }
 
 /// The state of the task that polls a [`RecycleSignal`].
@@ -37,15 +75,32 @@ pub struct RecycleRegistration {
 impl RecycleSignal {
     /// Requests a recycle, or changes the request: a grace period can be added or shortened, and starts now.
     pub fn request(&self, grace: Option<Duration>) {
+        self.ask(grace, RecyclePace::Recycle);
+    }
+
+    /// Requests the end of the connection because the proxy stops. Replaces the pace of an earlier request.
+    pub fn drain(&self, idle_only: bool, last: Option<Instant>) {
+        self.ask(None, RecyclePace::Drain { idle_only, last });
+    }
+
+    /// Whether the request in force is one of a stop.
+    pub fn is_draining(&self) -> bool {
+        let request = self.request.lock().unwrap_or_else(PoisonError::into_inner);
+        request.as_deref().is_some_and(|request| matches!(request.pace, RecyclePace::Drain { .. }))
+    }
+
+    fn ask(&self, grace: Option<Duration>, pace: RecyclePace) {
         let now = Instant::now();
         let cut_at = grace.map(|grace| now + grace);
         let mut request = self.request.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = request.as_deref().copied().unwrap_or(RecycleRequest { since: now, cut_at: None });
+        let before = request.as_deref().copied().unwrap_or(RecycleRequest { since: now, cut_at: None, pace });
         let sooner = match (before.cut_at, cut_at) {
             (Some(before), Some(now)) => Some(before.min(now)),
             (before, now) => before.or(now),
         };
-        *request = Some(Box::new(RecycleRequest { cut_at: sooner, ..before }));
+        // A stop is not slowed down by a later request.
+        let pace = if pace == RecyclePace::Recycle { before.pace } else { pace };
+        *request = Some(Box::new(RecycleRequest { cut_at: sooner, pace, ..before }));
         drop(request);
         self.requests.fetch_add(1, Ordering::Release);
         self.waker.wake();

@@ -4,7 +4,7 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     os::unix::net::UnixStream,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::support::proxy::Signal;
@@ -111,6 +111,36 @@ fn a_client_that_has_said_nothing_is_ended_at_once_by_a_stop() {
     assert!(ended(&mut silent));
     assert_eq!(outcomes(&proxy), ["completed", "drained"]);
     assert_eq!(upstream.accepted(), 1, "the silent client has no upstream");
+}
+
+/// A client that has connected right before a stop is served if it speaks within a second.
+#[test]
+fn a_client_that_has_just_connected_may_speak() {
+    let upstream = Upstream::start();
+    // A machine that is too busy to send within the second proves nothing.
+    for attempt in 1.. {
+        let mut proxy = Proxy::start([&in_front_of(&upstream)[..], &["--workers".into(), "1".into()]].concat());
+        let mut other = connect(&proxy);
+        let mut new = connect(&proxy);
+        let connected = Instant::now();
+        echoes(&mut other, b"served");
+        // The only worker accepts in order.
+        let mut last = connect(&proxy);
+        echoes(&mut last, b"served");
+        drop((other, last));
+        proxy.signal(Signal::TERM);
+        wait_phase(&proxy, "inbound");
+        std::thread::sleep(Duration::from_millis(300));
+        let sent = new.write_all(b"late");
+        if connected.elapsed() < Duration::from_millis(900) {
+            sent.unwrap();
+            echoes_back(&mut new, b"late");
+            drop(new);
+            assert_eq!(proxy.wait_exit(SOON).expect("all have ended").code(), Some(0));
+            break;
+        }
+        assert!(attempt < 20, "never within a second");
+    }
 }
 
 /// A forced end is signalled in TLS, so that the peer can tell a stop from an attack.
