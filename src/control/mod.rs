@@ -11,7 +11,7 @@
 //! | [`links`], [`remedy`] | the links to other servers, and the remedy for one that fails |
 //! | [`mod@doctor`] | checks of what usually goes wrong, with remedies |
 //! | [`recycle`] | recycling of non-conforming connections |
-//! | [`mod@status`], [`mod@metrics`], [`answer_limit`] | reports, and the bound on large ones |
+//! | [`mod@status`], [`mod@traffic`], [`mod@metrics`], [`answer_limit`] | reports, and the bound on large ones |
 //! | [`running`], [`lease`], [`member_names`] | the running state outside of the snapshot |
 //! | [`state_file`], [`history`], [`audit`], [`refusals`] | state that outlives a restart; the log of changes; the last refused reload and rotation |
 //! | [`bypass_scan`], [`interception_state`] | connections of this host that bypass the proxy; the monitor's last results |
@@ -41,6 +41,7 @@ mod running;
 mod state_file;
 mod status;
 mod tasks;
+mod traffic;
 mod view;
 
 pub(crate) use answer_limit::AnswerSize;
@@ -69,4 +70,5 @@ pub use refusals::StandingRefusal;
 pub use state_file::{PersistedMode, SavedState, StateFileError, read as read_state};
 pub use status::{ConnectionTotals, StatusReport, status};
 pub use tasks::start_tasks;
+pub use traffic::traffic;
 pub use view::{ClientReport, ConnectionReport, View};
