@@ -113,6 +113,11 @@ impl AdminConnectionSlot {
         Busy(self)
     }
 
+    /// Evicts this connection, because its client takes no bytes.
+    pub(super) fn evict(&self) {
+        self.leave.notify_one();
+    }
+
     /// Returns when the connection is evicted.
     pub(super) async fn evicted(&self) {
         self.leave.notified().await;

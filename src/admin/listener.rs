@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::access::ListenerKind;
 use super::connection::NewConnection;
 use super::connection_limit::AdminConnectionLimit;
+use super::http::Feed;
 use super::log_limit::LogLimit;
 use super::serve;
 use super::state::AdminState;
@@ -113,6 +114,7 @@ impl BoundServer {
         let shared = AdminState {
             controller: Arc::clone(controller),
             log_limit: LogLimit::default(),
+            feed: Feed::default(),
             bound,
             stopping: AtomicBool::new(false),
         };

@@ -1,6 +1,7 @@
 //! Serves one connection from its first byte to its last.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -98,6 +99,8 @@ async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, 
 
 /// Serves until the client leaves, the connection is evicted, or the shutdown is forced.
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: AdminConnection) {
+    // An open page's events are sent by a task of their own.
+    let connection = Arc::new(connection);
     tokio::select! {
         () = serve_protocol(stream, &connection) => {}
         () = connection.slot.evicted() => tracing::debug!(who = %connection.who, "closed an admin connection to make \
@@ -107,7 +110,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: AdminCo
 }
 
 /// Detects the protocol, and serves it.
-async fn serve_protocol<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: &AdminConnection) {
+async fn serve_protocol<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: &Arc<AdminConnection>) {
     if connection.listener_kind == ListenerKind::Probes {
         return http::serve(stream, connection).await;
     }

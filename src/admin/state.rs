@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::http::Feed;
 use super::log_limit::LogLimit;
 use crate::config::Admin;
 use crate::control::Controller;
@@ -13,6 +14,8 @@ use crate::control::Controller;
 pub(super) struct AdminState {
     pub(super) controller: Arc<Controller>,
     pub(super) log_limit: LogLimit,
+    /// The events of open pages.
+    pub(super) feed: Feed,
     /// The bound addresses, by route name.
     pub(super) bound: Vec<(Arc<str>, SocketAddr)>,
     /// Set once the proxy accepts no new connections: it is live, but not ready.

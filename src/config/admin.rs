@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hyper::Uri;
+
 use super::options::OptionKey;
 use super::pattern::Pattern;
 use super::raw::RawValue;
@@ -27,6 +29,8 @@ pub(super) fn read(reader: &mut OptionReader<'_>, port: u16) -> Admin {
     let allow = allow.into_iter().filter_map(|entry| reader.read_entry(entry, str::parse::<Pattern>)).collect();
     let hosts = bounded(reader, OptionKey::AdminHost, MOST_PATTERNS);
     let hosts = hosts.into_iter().filter_map(|entry| reader.read_entry(entry, host)).collect();
+    let links = bounded(reader, OptionKey::AdminLink, MOST_PATTERNS);
+    let links = links.into_iter().filter_map(|entry| reader.read_entry(entry, link)).collect();
     let probes = bounded(reader, OptionKey::ProbeBind, MOST_ADMIN_BINDS);
     let probes = probes.into_iter().filter_map(|entry| reader.read_entry(entry, address)).collect();
     let scopes = [("certs", WatchScope::Certs), ("all", WatchScope::All), ("off", WatchScope::Off)];
@@ -36,6 +40,7 @@ pub(super) fn read(reader: &mut OptionReader<'_>, port: u16) -> Admin {
         allow,
         read_only: reader.read(OptionKey::AdminReadOnly, values::switch).unwrap_or(false),
         hosts,
+        links,
         probes,
         guard_window: reader
             .read(OptionKey::GuardWindow, |text| values::time_within(text, Duration::ZERO, GUARD_WINDOW_MOST))
@@ -176,6 +181,14 @@ fn host(text: &str) -> Result<String, ValueError> {
         .ok_or_else(|| "expected a DNS name or an IP address, without a port".into())
 }
 
+/// Checks that a URL leads to a web page, with no password in it: the page shows it.
+fn link(text: &str) -> Result<String, ValueError> {
+    let url = text.parse::<Uri>().ok().filter(|url| matches!(url.scheme_str(), Some("http" | "https")));
+    let host = url.as_ref().and_then(Uri::authority).filter(|host| !host.as_str().contains('@'));
+    host.map(|_| text.to_owned())
+        .ok_or_else(|| "expected a URL without a user, such as https://db2.example.net:28017/".to_owned())
+}
+
 /// Parses the path of the state file, whose folder must exist.
 fn state_file(text: &str) -> Result<PathBuf, ValueError> {
     let path = PathBuf::from(text);
@@ -214,7 +227,7 @@ const ADMIN_OFFSET: u16 = 1000;
 
 #[cfg(test)]
 mod tests {
-    use super::{address, bind, host, no_folder, takeover};
+    use super::{address, bind, host, link, no_folder, takeover};
     use crate::config::settings::AdminBind;
 
     #[test]
@@ -255,6 +268,17 @@ mod tests {
         }
         for text in ["[fe80::1%2]:1", "[::]:1", "0.0.0.0:1", "[fd00::1]:1"] {
             assert!(address(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn links_are_urls_of_pages() {
+        for text in ["https://db2.example.net:28017/", "http://127.0.0.1:28018", "https://[fd00::1]:28017/"] {
+            assert_eq!(link(text), Ok(text.to_owned()));
+        }
+        for text in ["db2.example.net:28017", "javascript:alert(1)", "ftp://a/", "https://", "https://a:b@c/", "/x", ""]
+        {
+            assert!(link(text).is_err(), "{text}");
         }
     }
 

@@ -45,6 +45,7 @@ pub(super) enum OptionKey {
     AdminAllow,
     AdminReadOnly,
     AdminHost,
+    AdminLink,
     ProbeBind,
     GuardWindow,
     StateFile,

@@ -90,6 +90,8 @@ pub struct Admin {
     pub read_only: bool,
     /// Additional names that are accepted in the `Host` header, in lower case, without a port.
     pub hosts: Vec<String>,
+    /// URLs of other nodes' pages.
+    pub links: Vec<String>,
     /// Addresses that serve health probes and metrics in plaintext.
     pub probes: Vec<SocketAddr>,
     /// How long a plaintext client blocks a change after it has disconnected; with zero, it does not.

@@ -295,6 +295,10 @@ pub(super) static TABLE: &[OptionSpec] = &[
              addresses, localhost and, over TLS, the names of its certificate. Other names are refused, \
              against DNS rebinding. Repeatable, at most 64.",
     ),
+    reloadable(Key::AdminLink, CONTROL, &["adminLink"], &["admin.link"], List("URL")).help(
+        "Page of another node, such as https://db2.example.net:28017/, to which the page of this admin port \
+             links. Repeatable, at most 64.",
+    ),
     restart_only(Key::ProbeBind, CONTROL, &["probeBind"], &["admin.probeBind"], List("IP:PORT")).help(
         "Address that serves /livez, /readyz and /metrics, and nothing else, in plaintext, for kubelet \
              and Prometheus. Repeatable, at most 16.",

@@ -11,7 +11,7 @@
 //! | [`links`], [`remedy`] | the links to other servers, and the remedy for one that fails |
 //! | [`mod@doctor`] | checks for usual problems, with remedies |
 //! | [`recycle`], [`draining`] | recycling of non-conforming connections; of all connections at a stop |
-//! | [`mod@status`], [`mod@metrics`], [`answer_limit`] | reports, and the bound on large ones |
+//! | [`mod@status`], [`mod@traffic`], [`mod@metrics`], [`answer_limit`] | reports, and the bound on large ones |
 //! | [`running`], [`lease`], [`member_names`] | the running state outside of the snapshot |
 //! | [`handover`] | the state that goes over to the process that replaces this one |
 //! | [`state_file`], [`history`], [`audit`], [`refusals`] | state that outlives a restart; the log of changes; the last refused reload and rotation |
@@ -44,6 +44,7 @@ mod running;
 mod state_file;
 mod status;
 mod tasks;
+mod traffic;
 mod view;
 
 pub(crate) use answer_limit::AnswerSize;
@@ -74,4 +75,5 @@ pub use refusals::StandingRefusal;
 pub use state_file::{PersistedMode, SavedState, StateFileError, read as read_state};
 pub use status::{ConnectionTotals, StatusReport, status};
 pub use tasks::start_tasks;
+pub use traffic::traffic;
 pub use view::{ClientReport, ConnectionReport, View};

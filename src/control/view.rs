@@ -163,6 +163,11 @@ impl View {
         self.history.entries()
     }
 
+    /// A number that grows with every change of the history.
+    pub(crate) fn history_revision(&self) -> u64 {
+        self.history.revision()
+    }
+
     /// Complete TLS handshakes with clients, by version: 1.2, 1.3, any other.
     pub fn handshakes(&self) -> [u64; 3] {
         self.observer.metrics.handshakes()

@@ -59,3 +59,19 @@ pub const ADMIN_VALUE_LEVELS: usize = 100;
 pub const LEASE_HOLDER_CHARS: usize = 128;
 /// Longest lease, in seconds. A step of a rollout takes less than an hour.
 pub const LEASE_SECONDS: u64 = 3600;
+/// Maximum number of pages that receive events at a time: a few operators with a few tabs each. A page costs a copy of
+/// each event.
+pub const EVENT_VIEWERS: usize = 16;
+/// How often the mode and the history are compared with those that were last sent to pages. A page must show a change
+/// within a second, and the comparison reads two numbers.
+pub const EVENT_TICK: Duration = Duration::from_millis(250);
+/// The number of ticks from one status and sample to the next.
+pub const EVENT_SAMPLE_TICKS: u32 = 4;
+/// How long the blockers of the next mode stay valid while nothing that they depend on seems to change.
+pub const EVENT_READY: Duration = Duration::from_secs(30);
+/// Shortest time from one check of the blockers to the next: a check looks at all TCP connections of the host.
+pub const EVENT_READY_PAUSE: Duration = Duration::from_millis(500);
+/// Number of samples of the chart that are kept as taken: a quarter of an hour. Each has 48 bytes.
+pub const EVENT_SAMPLES: usize = 900;
+/// Number of older samples that are kept, one a minute: a day.
+pub const EVENT_MINUTES: usize = 1440;

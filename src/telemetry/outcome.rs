@@ -184,6 +184,41 @@ impl Outcome {
         }
     }
 
+    /// Whether the connection was refused, or failed before its first byte was relayed. A probe is neither.
+    pub const fn is_refusal(self) -> bool {
+        match self {
+            Outcome::TooManyConnections
+            | Outcome::TooManyFromAddress
+            | Outcome::LeftWaiting
+            | Outcome::MadeRoom
+            | Outcome::SniffTimeout
+            | Outcome::SniffTruncated
+            | Outcome::RefusedPlaintext
+            | Outcome::RefusedTls
+            | Outcome::TlsTooOld
+            | Outcome::NotIntercepted
+            | Outcome::ClientCertificateRefused
+            | Outcome::TlsHandshakeFailed
+            | Outcome::TlsHandshakeTimeout
+            | Outcome::HandshakeMemory
+            | Outcome::Loop
+            | Outcome::UpstreamUnreachable
+            | Outcome::UpstreamTlsFailed
+            | Outcome::PolicyUnsettled
+            | Outcome::Internal => true,
+            Outcome::Completed
+            | Outcome::ClientReset
+            | Outcome::UpstreamReset
+            | Outcome::HalfClosedIdle
+            | Outcome::Stalled
+            | Outcome::Recycled
+            | Outcome::RecycledByForce
+            | Outcome::Probe
+            | Outcome::Drained
+            | Outcome::Forced => false,
+        }
+    }
+
     /// Whether a peer can cause this outcome at will, so that its log lines are rate-limited.
     pub const fn is_limited(self) -> bool {
         !matches!(self.source(), OutcomeSource::None | OutcomeSource::Operator | OutcomeSource::Internal)

@@ -15,7 +15,17 @@ use crate::support::{Proxy, cert};
 #[test]
 fn paths_and_methods() {
     let served = Served::start(&[]);
-    let looks = ["/livez", "/readyz", "/metrics", "/status", "/clients", "/connections", "/ready?to=requireTLS"];
+    let looks = [
+        "/",
+        "/page/main.js",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/status",
+        "/clients",
+        "/connections",
+        "/ready?to=requireTLS",
+    ];
     let changes = [("PUT", "/mode"), ("POST", "/rotate"), ("POST", "/reload"), ("POST", "/recycle")];
     let changes =
         [&changes[..], &[("POST", "/accept"), ("POST", "/lease"), ("POST", "/members"), ("POST", "/quit")]].concat();
@@ -42,7 +52,19 @@ fn paths_and_methods() {
             assert!(refused.head.contains(&format!("allow: {}", method.to_lowercase())), "{}", refused.head);
         }
     }
-    for path in ["/", "/status/", "//status", "/STATUS", "/livez/", "/..", "/mode/x", "/ready/"] {
+    for path in [
+        "/page",
+        "/page/",
+        "/page/..",
+        "/index.html",
+        "/status/",
+        "//status",
+        "/STATUS",
+        "/livez/",
+        "/..",
+        "/mode/x",
+        "/ready/",
+    ] {
         assert_eq!(code(&served.ask("GET", path, &[], ""), 404), "NotFound", "{path}");
     }
     for path in ["/status?x", "/ready", "/ready?to=", "/ready?to=on", "/ready?to=allowSSL&to=allowSSL", "/ready?x=1"] {

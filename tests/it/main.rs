@@ -20,6 +20,7 @@ mod chaos;
 mod check_as_run;
 mod circles;
 mod cluster;
+mod cockpit;
 mod controller;
 mod crls;
 mod ctl;

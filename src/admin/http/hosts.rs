@@ -1,4 +1,4 @@
-//! Checks `Host` and `Origin`, against DNS rebinding and cross-site requests. A page of another site can make a browser
+//! Checks `Host`, `Origin` and `Sec-Fetch-Site`, against DNS rebinding and cross-site requests. A page of another site can make a browser
 //! send requests here, to this host's address or to a name of the attacker's that resolves to it. The page cannot make
 //! the browser send another `Host`.
 //!
@@ -81,6 +81,22 @@ impl Hosts {
             }
         }
         Ok(())
+    }
+
+    /// Checks that a browser does not make this request for a page of another site. Such a page could read no reply, but
+    /// it could hold connections and cause servers to be probed. A link to here may be followed.
+    ///
+    /// # Errors
+    /// The reply that refuses the request.
+    pub(super) fn check_site<B>(request: &Request<B>) -> Result<(), HttpReply> {
+        let value = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        match value("sec-fetch-site") {
+            None | Some("same-origin" | "none") => Ok(()),
+            Some(_) if value("sec-fetch-dest") == Some("document") => Ok(()),
+            Some(_) => Err(HttpReply::forbidden(
+                "requests are not accepted from pages of other sites; open the address in the browser, or use curl",
+            )),
+        }
     }
 
     fn host(&self, headers: &HeaderMap, uri: &Uri) -> Result<Authority, String> {
@@ -227,6 +243,27 @@ mod tests {
             let request = Request::builder().uri("/mode").header("Host", "db1.example.net:28017");
             let request = request.header("Origin", origin).body(()).unwrap();
             assert_eq!(hosts.check_origin(&request).is_ok(), is_ours, "{origin}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_sites_may_only_link_here() {
+        for (site, dest, is_taken) in [
+            (None, None, true),
+            (Some("none"), Some("document"), true),
+            (Some("same-origin"), Some("empty"), true),
+            (Some("cross-site"), Some("document"), true),
+            (Some("same-site"), Some("document"), true),
+            (Some("cross-site"), Some("empty"), false),
+            (Some("same-site"), Some("image"), false),
+            (Some("cross-site"), Some("iframe"), false),
+            (Some("cross-site"), None, false),
+            (Some("x"), None, false),
+        ] {
+            let headers = [("Sec-Fetch-Site", site), ("Sec-Fetch-Dest", dest)];
+            let given = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
+            let request = given.fold(Request::builder(), |request, (name, value)| request.header(name, value));
+            assert_eq!(Hosts::check_site(&request.body(()).unwrap()).is_ok(), is_taken, "{site:?} {dest:?}");
         }
     }
 

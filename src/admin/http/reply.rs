@@ -1,11 +1,13 @@
 //! HTTP replies. Each error is an [`ErrorReply`], with the remedy in its text.
 
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
+use super::event_body::EventBody;
+use super::page::{Asset, HEADERS};
 use crate::admin::replies::{BlockerReply, ErrorReply};
 use crate::control::{Blocker, ChangeError};
 use crate::telemetry::{AcceptError, Format};
@@ -21,6 +23,9 @@ pub(super) struct HttpReply {
     /// Whether the connection is closed after this reply.
     closes: bool,
 }
+
+/// The body of a response.
+pub(super) type ReplyBody = Either<Full<Bytes>, EventBody>;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -40,13 +45,18 @@ impl HttpReply {
     }
 
     /// A reply in plain text.
-    pub(super) fn text(status: StatusCode, text: impl Into<String>) -> HttpReply {
-        HttpReply { status, kind: TEXT, body: text.into().into(), allow: None, closes: false }
+    pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> HttpReply {
+        HttpReply { status, kind: TEXT, body: text.into(), allow: None, closes: false }
     }
 
     /// A reply with metrics, in the negotiated format.
     pub(super) fn metrics(text: String, format: Format) -> HttpReply {
         HttpReply { status: StatusCode::OK, kind: format.content_type(), body: text.into(), allow: None, closes: false }
+    }
+
+    /// A reply with a file of the page.
+    pub(super) fn asset(asset: Asset) -> HttpReply {
+        HttpReply { kind: asset.kind, ..HttpReply::text(StatusCode::OK, asset.text) }
     }
 
     /// An error reply.
@@ -97,16 +107,13 @@ impl HttpReply {
     }
 
     /// Converts to a response. For HEAD, hyper omits the body and keeps the length.
-    pub(super) fn into_response(self) -> Response<Full<Bytes>> {
+    pub(super) fn into_response(self) -> Response<ReplyBody> {
         let HttpReply { status, kind, body, allow, closes } = self;
         let length = body.len();
-        let mut response = Response::new(Full::new(body));
+        let mut response = response(kind, Either::Left(Full::new(body)));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -115,6 +122,19 @@ impl HttpReply {
         }
         response
     }
+}
+
+/// The response with the events of a page.
+pub(super) fn event_stream(body: EventBody) -> Response<ReplyBody> {
+    response("text/event-stream", Either::Right(body))
+}
+
+fn response(kind: &'static str, body: ReplyBody) -> Response<ReplyBody> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.extend(HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    response
 }
 
 /// The reply to a refused acceptance of a client.

@@ -2,6 +2,7 @@
 
 use hyper::Method;
 
+use super::page::Asset;
 use super::reply::HttpReply;
 use crate::limits::{ADMIN_BODY_BYTES, ADMIN_MEMBERS_BYTES};
 
@@ -21,6 +22,8 @@ pub(super) struct HttpRoute {
 pub(super) enum HttpAction {
     Query(Query),
     Change(Operation),
+    Page(Asset),
+    Events,
 }
 
 /// The queries.
@@ -50,7 +53,8 @@ pub(super) enum Operation {
     Quit,
 }
 
-const ROUTES: [HttpRoute; 17] = [
+/// All paths but those of the page's files.
+const ROUTES: [HttpRoute; 18] = [
     HttpRoute::probe("/livez", Query::Live, &[]),
     HttpRoute::probe("/readyz", Query::ReadyProbe, &["upstream"]),
     HttpRoute::probe("/metrics", Query::Metrics, &[]),
@@ -60,6 +64,7 @@ const ROUTES: [HttpRoute; 17] = [
     HttpRoute::query("/history", Query::History, &[]),
     HttpRoute::query("/ready", Query::Blockers, &["to"]),
     HttpRoute::query("/doctor", Query::Doctor, &[]),
+    HttpRoute::with("/events", HttpAction::Events),
     HttpRoute::change("/mode", Operation::Mode),
     HttpRoute::change("/rotate", Operation::Rotate),
     HttpRoute::change("/reload", Operation::Reload),
@@ -72,7 +77,7 @@ const ROUTES: [HttpRoute; 17] = [
 
 impl HttpRoute {
     const fn query(path: &'static str, query: Query, parameters: &'static [&'static str]) -> HttpRoute {
-        HttpRoute { path, action: HttpAction::Query(query), parameters, is_probe: false }
+        HttpRoute { parameters, ..HttpRoute::with(path, HttpAction::Query(query)) }
     }
 
     const fn probe(path: &'static str, query: Query, parameters: &'static [&'static str]) -> HttpRoute {
@@ -80,17 +85,22 @@ impl HttpRoute {
     }
 
     const fn change(path: &'static str, operation: Operation) -> HttpRoute {
-        HttpRoute { path, action: HttpAction::Change(operation), parameters: &[], is_probe: false }
+        HttpRoute::with(path, HttpAction::Change(operation))
+    }
+
+    const fn with(path: &'static str, action: HttpAction) -> HttpRoute {
+        HttpRoute { path, action, parameters: &[], is_probe: false }
     }
 
     pub(super) fn of(path: &str) -> Option<HttpRoute> {
-        ROUTES.into_iter().find(|route| route.path == path)
+        let asset = || Asset::of(path).map(|asset| HttpRoute::with(asset.path, HttpAction::Page(asset)));
+        ROUTES.into_iter().find(|route| route.path == path).or_else(asset)
     }
 
     /// The path's methods, as listed in the `Allow` header.
     pub(super) const fn allow(self) -> &'static str {
         match self.action {
-            HttpAction::Query(_) => "GET, HEAD",
+            HttpAction::Query(_) | HttpAction::Page(_) | HttpAction::Events => "GET, HEAD",
             HttpAction::Change(Operation::Mode) => "PUT",
             HttpAction::Change(_) => "POST",
         }
@@ -172,7 +182,7 @@ mod tests {
     #[test]
     fn what_changes_something_is_never_a_get() {
         for route in ROUTES {
-            let is_query = matches!(route.action, HttpAction::Query(_));
+            let is_query = !matches!(route.action, HttpAction::Change(_));
             assert_eq!(route.takes(&Method::GET), is_query, "{route:?}");
             assert_eq!(route.takes(&Method::HEAD), is_query, "{route:?}");
             assert!(!route.takes(&Method::DELETE) && !route.takes(&Method::OPTIONS));

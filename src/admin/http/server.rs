@@ -5,26 +5,26 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::ACCEPT;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::event_body::EventBody;
 use super::hosts::Hosts;
-use super::reply::HttpReply;
+use super::reply::{HttpReply, ReplyBody, event_stream};
 use super::routes::{HttpAction, HttpRoute};
-use super::{body, changes, queries};
+use super::{body, changes, events, queries};
 use crate::admin::access::{Access, ListenerKind, READ_ONLY};
 use crate::admin::connection::AdminConnection;
 use crate::limits::{ADMIN_HEAD, ADMIN_HEAD_BYTES, ADMIN_HEADERS};
 use crate::telemetry::Format;
 
 /// Serves a client over HTTP.
-pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: &AdminConnection) {
+pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: &Arc<AdminConnection>) {
     let service = service_fn(|request| async move { Ok::<_, Infallible>(answer(request, connection).await) });
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -46,15 +46,18 @@ pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S
     }
 }
 
-async fn answer(request: Request<Incoming>, connection: &AdminConnection) -> Response<Full<Bytes>> {
-    let reply = respond(request, connection).await.unwrap_or_else(|reply| reply);
-    if reply.status != StatusCode::FORBIDDEN {
+async fn answer(request: Request<Incoming>, connection: &Arc<AdminConnection>) -> Response<ReplyBody> {
+    let response = respond(request, connection).await.unwrap_or_else(HttpReply::into_response);
+    if response.status() != StatusCode::FORBIDDEN {
         connection.slot.served();
     }
-    reply.into_response()
+    response
 }
 
-async fn respond(request: Request<Incoming>, connection: &AdminConnection) -> Result<HttpReply, HttpReply> {
+async fn respond(
+    request: Request<Incoming>,
+    connection: &Arc<AdminConnection>,
+) -> Result<Response<ReplyBody>, HttpReply> {
     let path = request.uri().path();
     let format = Format::accepted(request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()));
     let route = HttpRoute::of(path);
@@ -62,12 +65,14 @@ async fn respond(request: Request<Incoming>, connection: &AdminConnection) -> Re
         let route = route.filter(|route| route.is_probe && route.takes(request.method()));
         let route = route.ok_or_else(|| HttpReply::not_found(path))?;
         let HttpAction::Query(query) = route.action else { return Err(HttpReply::not_found(path)) };
-        return queries::answer(query, &route.parameters(request.uri().query())?, format, connection).await;
+        let reply = queries::answer(query, &route.parameters(request.uri().query())?, format, connection).await?;
+        return Ok(reply.into_response());
     }
     admit(connection)?;
     let hosts = hosts(connection);
     if !route.is_some_and(|route| route.is_probe) {
         hosts.check(&request)?;
+        Hosts::check_site(&request)?;
     }
     let route = route.ok_or_else(|| HttpReply::not_found(path))?;
     if !route.takes(request.method()) {
@@ -77,7 +82,13 @@ async fn respond(request: Request<Incoming>, connection: &AdminConnection) -> Re
     let operation = match route.action {
         HttpAction::Query(query) => {
             let _busy = connection.slot.busy();
-            return queries::answer(query, &parameters, format, connection).await;
+            return Ok(queries::answer(query, &parameters, format, connection).await?.into_response());
+        }
+        HttpAction::Page(asset) => return Ok(HttpReply::asset(asset).into_response()),
+        HttpAction::Events if request.method() == Method::HEAD => return Ok(event_stream(EventBody::new().1)),
+        HttpAction::Events => {
+            hosts.check_origin(&request)?;
+            return Ok(event_stream(events::open(connection)?));
         }
         HttpAction::Change(operation) => operation,
     };
@@ -87,7 +98,7 @@ async fn respond(request: Request<Incoming>, connection: &AdminConnection) -> Re
     // Access is checked again: reading the body takes time, and the permission may have ended.
     may_change(connection)?;
     let _busy = connection.slot.busy();
-    changes::answer(operation, &body, connection).await
+    Ok(changes::answer(operation, &body, connection).await?.into_response())
 }
 
 /// The client's access. If every request is refused, returns a reply with the reason, which closes the connection.

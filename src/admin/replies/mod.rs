@@ -3,6 +3,7 @@
 
 mod changes;
 mod doctor;
+mod page;
 mod rows;
 mod servers;
 mod status;
@@ -14,6 +15,7 @@ pub use changes::{
     AcceptReply, BlockerReply, ErrorReply, HistoryReply, MembersReply, ModeReply, Ready, RecycleReply, RotateReply,
 };
 pub use doctor::DoctorReply;
+pub use page::{PageAccess, RefusalCount};
 pub use rows::{ClientRow, ConnectionRow};
 #[cfg(test)]
 pub use servers::OtherLink;

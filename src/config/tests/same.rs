@@ -32,6 +32,7 @@ fn sample(opt: &OptionSpec) -> &'static [&'static str] {
         "adminBind" => &["127.0.0.1:9", "unix:/run/tlsramp.sock"],
         "adminAllow" => &["CN=ops,*", "DNS:ops"],
         "adminHost" => &["ops.example.net"],
+        "adminLink" => &["https://db2.example.net:28017/"],
         "probeBind" => &["0.0.0.0:10"],
         "guardWindow" => &["48h"],
         "stateFile" => &["/tmp/tlsramp.state"],

@@ -92,6 +92,11 @@ impl Metrics {
         Scrape::new(mode, generation, closed)
     }
 
+    /// The number of ended connections of a route whose clients opened them in plaintext, and with TLS.
+    pub fn ended_by_opening(&self, route: &Arc<str>) -> [u64; 2] {
+        self.table().get(route).map(|route| route.ended_by_opening()).unwrap_or_default()
+    }
+
     /// Encodes a scrape.
     pub fn encode(&self, scrape: Scrape, format: Format) -> String {
         let sums = scrape.by_route(|name| self.route(name));

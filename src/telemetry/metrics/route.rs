@@ -68,6 +68,13 @@ impl RouteMetrics {
         all
     }
 
+    /// The number of ended connections whose clients opened them in plaintext, and with TLS of any version.
+    pub(super) fn ended_by_opening(&self) -> [u64; 2] {
+        let kind = |opening| self.ended[kind_number(Some(opening))].iter().flatten();
+        let sum = |opening| kind(opening).map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
+        [sum(Opening::Plaintext), [Opening::Tls, Opening::OldTls, Opening::Sslv2].map(sum).iter().sum()]
+    }
+
     /// The bytes of ended connections: in, out.
     pub(super) fn bytes(&self) -> [u64; DIRECTIONS.len()] {
         self.bytes.each_ref().map(|bytes| bytes.load(Ordering::Relaxed))
@@ -135,7 +142,7 @@ mod tests {
         route.closed(None, None, Outcome::Probe, 0, 0);
         let ended: Vec<_> = route.ended().iter().map(|e| (e.kind, e.tls_version, e.outcome, e.connections)).collect();
         assert_eq!(ended, [("none", "none", "probe", 1), ("tls", "TLS1.3", "completed", 2)]);
-        assert_eq!(route.bytes(), [11, 22]);
+        assert_eq!((route.bytes(), route.ended_by_opening()), ([11, 22], [0, 2]));
     }
 
     #[test]

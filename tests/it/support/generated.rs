@@ -19,7 +19,7 @@ pub(crate) fn check(page: &str, block: &str, text: &str) {
     if now == text {
         return;
     }
-    if std::env::var("TLSRAMP_BLESS").is_ok_and(|value| value == "1") {
+    if is_blessing() {
         fs::write(&path, format!("{before}{begin}{text}{end}{after}")).expect("the page can be written");
         return;
     }
@@ -27,4 +27,9 @@ pub(crate) fn check(page: &str, block: &str, text: &str) {
         "the block `{block}` of {page} is out of date: run this test with TLSRAMP_BLESS=1 and commit the page.\n\
          It should be:\n{text}"
     );
+}
+
+/// Whether generated files are to be written instead of compared.
+pub(crate) fn is_blessing() -> bool {
+    std::env::var("TLSRAMP_BLESS").is_ok_and(|value| value == "1")
 }

@@ -91,6 +91,13 @@ pub(crate) fn mongosh() -> Part {
     part(&CELL, &Recipe { name: "mongosh-2.12.0", program: "node_modules/.bin/mongosh", make: make_mongosh })
 }
 
+/// playwright-core and axe-core, which need `node` and `npm` on the machine, and a browser: the folder that contains
+/// `node_modules`.
+pub(crate) fn playwright() -> Part {
+    static CELL: Cell = Cell::new();
+    part(&CELL, &Recipe { name: "playwright-1", program: ".", make: make_playwright })
+}
+
 /// The checkers for `deploy/`: the path of a Python interpreter that can import `kubernetes_validate`, with `hadolint`
 /// beside it.
 pub(crate) fn checkers() -> Part {
@@ -260,6 +267,12 @@ fn make_mongosh(folder: &Path) -> Result<(), String> {
     let install = ["install", "--prefix", ".", "--no-audit", "--no-fund", "--ignore-scripts", "mongosh@2.12.0"];
     run(folder, "npm", &install)?;
     run(folder, "node_modules/.bin/mongosh", &["--version"]).map(drop)
+}
+
+fn make_playwright(folder: &Path) -> Result<(), String> {
+    let install = ["install", "--prefix", ".", "--no-audit", "--no-fund", "--ignore-scripts"];
+    run(folder, "npm", &[&install[..], &["playwright-core@1.65.1", "axe-core@4.14.1"]].concat())?;
+    run(folder, "node", &["-e", "require('playwright-core'); require('axe-core')"]).map(drop)
 }
 
 /// Runs one step in `folder` for at most ten minutes. Returns its output.

@@ -28,12 +28,12 @@ impl Plain {
 
     /// Sends `hello` as an application with this name.
     pub(crate) fn hello(&mut self, application: &str) -> Document {
-        let client = doc! {
-            "application": { "name": application },
-            "driver": { "name": "wire", "version": "1" },
-            "os": { "type": "test" },
-        };
-        self.command("admin", &doc! { "hello": 1, "client": client })
+        self.command("admin", &hello(application))
+    }
+
+    /// As [`Plain::hello`], for a server that does not answer.
+    pub(crate) fn send_hello(&mut self, application: &str) {
+        self.send("admin", &hello(application)).expect("it takes bytes");
     }
 
     /// Sends a command and returns its answer, whatever it is.
@@ -69,6 +69,15 @@ impl Plain {
     pub(crate) fn is_ended(&mut self) -> bool {
         matches!(self.stream.read(&mut [0; 1]), Ok(0))
     }
+}
+
+fn hello(application: &str) -> Document {
+    let client = doc! {
+        "application": { "name": application },
+        "driver": { "name": "wire", "version": "1" },
+        "os": { "type": "test" },
+    };
+    doc! { "hello": 1, "client": client }
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);
