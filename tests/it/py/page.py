@@ -20,7 +20,7 @@ import sys
 import termios
 import time
 
-COMMAND_SECONDS = 150
+COMMAND_SECONDS = 300
 MARK = re.compile("\x02([0-9]+)\x02\n")
 
 
