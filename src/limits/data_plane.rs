@@ -55,9 +55,9 @@ pub const RELAY_BUSY: usize = 4 * RELAY_BUFFER;
 /// buffer.
 pub const BUSY_AFTER: u8 = 4;
 
-/// Interval at which an idle worker wakes. It is long enough to cost nothing and shorter than any timeout of a
-/// connection.
-pub const WORKER_BEAT: Duration = Duration::from_secs(1);
+/// Interval at which an idle worker wakes. It is long enough to cost nothing and shorter than the timers of connections,
+/// of which [`PEER_LOOK`] is the shortest in use: every half-closed connection sets one.
+pub const WORKER_BEAT: Duration = Duration::from_millis(400);
 /// Bytes relayed in one direction before the worker's other connections are polled. Every read counts as a full one.
 pub const RELAY_TURN: usize = 16 * RELAY_BUFFER;
 /// Bytes moved through a pipe at a time: the size of the pipe. Linux allows a user 64 MiB in pipes (pipe(7)); the pipes

@@ -18,7 +18,7 @@ use super::watcher::Watcher;
 use crate::drain;
 use crate::limits::{DRAIN_SPEAK, FAREWELL};
 use crate::net::{ConnectionSlot, End, Relay, RelayEnds, Relayed, Stop, linger};
-use crate::sniff::SniffError;
+use crate::sniff::{SniffError, Sniffed, sniff_first};
 use crate::state::Tuning;
 use crate::stream::Stream;
 use crate::telemetry::{Outcome, Record};
@@ -49,9 +49,9 @@ pub(super) fn serve(
             }
         };
         let opening = async {
-            let socket = silence(socket, accepted, &mut slot, &mut tuning, &watch).await?;
+            let (socket, first) = silence(socket, accepted, &mut slot, &mut tuning, &watch).await?;
             let accepted = AcceptedConnection { peer, not_intercepted, route: &route, context: &context, tuning };
-            establish(socket, &accepted, &watch, &mut record).await
+            establish(socket, first, &accepted, &watch, &mut record).await
         };
         let established = tokio::select! {
             // Biased: a connection that is established is kept even if a stop is forced at the same time.
@@ -80,16 +80,16 @@ pub(super) fn serve(
     }
 }
 
-/// Waits until the client sends data or closes the connection, without reading the data. Fails if the slot is needed
-/// for another connection, if a drain begins and the connection is not new, or, if silent clients are closed, at the
-/// time limit.
+/// Waits until the client sends data or closes the connection, without reading the data. Returns the opening if the
+/// first bytes show it, as they usually do. Fails if the slot is needed for another connection, if a drain begins and the
+/// connection is not new, or, if silent clients are closed, at the time limit.
 async fn silence(
     socket: TcpStream,
     accepted: std::time::Instant,
     slot: &mut ConnectionSlot,
     tuning: &mut Tuning,
     watch: &drain::DrainWatch,
-) -> Result<TcpStream, ServeError> {
+) -> Result<(TcpStream, Option<Sniffed>), ServeError> {
     let began = Instant::now();
     let limit = tuning.timeouts.sniff;
     let overdue = async {
@@ -103,13 +103,12 @@ async fn silence(
     tokio::select! {
         // Biased: a client that has sent data is served.
         biased;
-        // An error of the socket is reported by the first read.
-        _ = socket.readable() => {
+        first = sniff_first(&socket) => {
             slot.heard();
             if tuning.timeouts.close_silent {
                 tuning.timeouts.sniff = limit.saturating_sub(began.elapsed());
             }
-            Ok(socket)
+            Ok((socket, first))
         }
         () = too_late(watch, accepted) => Err(ServeError::Draining),
         () = overdue => {

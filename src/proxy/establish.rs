@@ -38,11 +38,12 @@ pub(super) struct Legs {
 /// Establishes both legs. The upstream is dialled only after the client is admitted, and only with the permit.
 pub(super) async fn establish(
     socket: TcpStream,
+    first: Option<Sniffed>,
     accepted: &AcceptedConnection<'_>,
     watch: &drain::DrainWatch,
     record: &mut Record,
 ) -> Result<Legs, ServeError> {
-    let (socket, opening) = opened(socket, accepted, watch, record).await?;
+    let (socket, opening) = opened(socket, first, accepted, watch, record).await?;
     if let Some(error) = accepted.not_intercepted {
         let (failure, Tuning { refusal, timeouts }) = (ServeError::NotIntercepted(error), accepted.tuning);
         Box::pin(refusal::not_intercepted(socket, opening, &failure, refusal, timeouts.sniff)).await;
@@ -104,20 +105,24 @@ pub(super) async fn establish(
     Err(explain(client, ServeError::Unsettled, accepted).await)
 }
 
-/// Waits for the first bytes and classifies them.
+/// Waits for the rest of the first bytes, unless they are classified already.
 async fn opened(
     socket: TcpStream,
+    first: Option<Sniffed>,
     accepted: &AcceptedConnection<'_>,
     watch: &drain::DrainWatch,
     record: &mut Record,
 ) -> Result<(TcpStream, Opening), ServeError> {
     let timeouts = accepted.tuning.timeouts;
-    let sniffed = tokio::select! {
-        // Biased: a client whose opening is complete is served even if a drain has begun.
-        biased;
-        sniffed = sniff(&socket, timeouts.sniff, timeouts.close_silent) => sniffed,
-        // The client has begun to send, so the rest of its opening is on its way.
-        () = watch.draining_for(DRAIN_SPEAK) => return Err(ServeError::Draining),
+    let sniffed = match first {
+        Some(first) => Ok(first),
+        None => tokio::select! {
+            // Biased: a client whose opening is complete is served even if a drain has begun.
+            biased;
+            sniffed = sniff(&socket, timeouts.sniff, timeouts.close_silent) => sniffed,
+            // The client has begun to send, so the rest of its opening is on its way.
+            () = watch.draining_for(DRAIN_SPEAK) => return Err(ServeError::Draining),
+        },
     };
     let Sniffed { opening, hello } = match sniffed {
         Ok(sniffed) => sniffed,

@@ -9,4 +9,4 @@ mod peek;
 
 pub use classify::{Class, classify};
 pub use client_hello::ClientHello;
-pub use peek::{SniffError, Sniffed, sniff};
+pub use peek::{SniffError, Sniffed, sniff, sniff_first};

@@ -74,6 +74,17 @@ pub async fn sniff(stream: &TcpStream, limit: Duration, close_silent: bool) -> R
     }
 }
 
+/// Waits for the first bytes. Returns the classified opening; `None` if it needs more bytes, or if the connection has
+/// ended or failed, which [`sniff`] reports.
+pub async fn sniff_first(stream: &TcpStream) -> Option<Sniffed> {
+    let mut seen = 0;
+    let first = stream.async_io(Interest::READABLE, || match peek(stream, &mut seen) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && seen > 0 => Ok(None),
+        peeked => peeked,
+    });
+    first.await.ok().flatten()
+}
+
 /// Peeks once. Returns the classified opening, `None` at the end of stream, or `WouldBlock` if the opening needs more
 /// bytes.
 fn peek(stream: &TcpStream, seen: &mut usize) -> io::Result<Option<Sniffed>> {

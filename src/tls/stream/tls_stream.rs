@@ -111,7 +111,7 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
     /// Waits until bytes have arrived for the next step of the handshake; returns false if the handshake is over. If it
     /// has failed, the alert has already been written.
     pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>, quota: &HandshakeQuota) -> Poll<io::Result<bool>> {
-        if self.incoming.is_empty() {
+        if self.incoming.is_empty() && self.failure.is_none() {
             // The client sends the first message.
             self.process_records(&mut [], &mut ReadBuf::new(&mut []));
         }
