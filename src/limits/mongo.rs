@@ -10,6 +10,9 @@ pub const RECYCLE_QUIET: Duration = Duration::from_millis(1200);
 /// closes each connection of its pool by itself when the current operation has ended, and no operation fails (SDAM
 /// specification). The monitor receives a stream of answers, which arrive immediately after a change of the set.
 pub const RECYCLE_QUIET_MONITOR: Duration = Duration::from_millis(20);
+/// How long before all others the connections of monitors are recycled, so that drivers which do not check whether a pooled
+/// connection was closed have cleared their pool.
+pub const RECYCLE_MONITORS_FIRST: Duration = Duration::from_millis(200);
 /// How long a recycle request waits for a quiet connection; after that, any boundary is used. A connection with an
 /// operation that waits without end, such as the next batch of a tailable cursor, is never quiet.
 pub const RECYCLE_ANY_BOUNDARY: Duration = Duration::from_secs(5);

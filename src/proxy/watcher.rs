@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::drain::{DrainWatch, PhaseReached};
-use crate::limits::{RECYCLE_QUIET, RECYCLE_QUIET_MONITOR, RECYCLE_TRANSACTION};
+use crate::limits::{RECYCLE_MONITORS_FIRST, RECYCLE_QUIET, RECYCLE_QUIET_MONITOR, RECYCLE_TRANSACTION};
 use crate::mongo::{FirstMessage, Follower, Transaction};
 use crate::net::{ConnectionSlot, Direction, OwnDial, RelayTap, Stop};
 use crate::policy::Link;
@@ -109,7 +109,7 @@ impl Watcher {
         }
         // Requests of members without a reply are mirrored reads, whose loss is harmless.
         let delicate = follower.has_cursor() || (follower.sends_unanswered() && !self.is_member());
-        let quiet = quiet_since + RECYCLE_QUIET;
+        let quiet = (quiet_since + RECYCLE_QUIET).max(wish.since + RECYCLE_MONITORS_FIRST);
         Some(wish.any_boundary(delicate).map_or(quiet, |any| quiet.min(any.max(now))))
     }
 
