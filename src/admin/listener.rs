@@ -3,7 +3,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,7 +21,7 @@ use crate::drain::{self, Drain};
 use crate::limits::{
     ACCEPT_BACKOFF_MOST, ADMIN_CONNECTIONS, ADMIN_FAREWELL, ADMIN_UNIX_CONNECTIONS, DOOR_DESCRIPTORS, PROBE_CONNECTIONS,
 };
-use crate::net::{Inherited, Listener, UnixSocket, descriptor_limit};
+use crate::net::{Inherited, Listener, SocketFile, UnixSocket, descriptor_limit};
 
 /// Listeners that are bound but not served yet: connections wait in the kernel's queue.
 #[derive(Debug, Default)]
@@ -33,7 +35,29 @@ pub struct BoundServer {
 pub struct AdminServer {
     shared: Arc<AdminState>,
     drain: Drain,
-    sockets: Vec<PathBuf>,
+    unix: Vec<OpenSocket>,
+    /// Copies of the TCP listeners for a process that takes them over.
+    copies: Vec<(SocketAddr, TcpListener)>,
+}
+
+/// A Unix socket of the admin port.
+#[derive(Debug)]
+struct OpenSocket {
+    path: PathBuf,
+    file: Option<Arc<SocketFile>>,
+    /// A copy of the listener for a process that takes it over.
+    copy: Option<UnixListener>,
+}
+
+/// A copy of a listening Unix socket.
+#[derive(Debug)]
+pub struct UnixCopy {
+    /// The path of the socket.
+    pub path: PathBuf,
+    /// Whether a tlsramp has created the socket's file.
+    pub made: bool,
+    /// The socket.
+    pub socket: OwnedFd,
 }
 
 impl BoundServer {
@@ -80,6 +104,10 @@ impl BoundServer {
     /// Serves the listeners on the current runtime.
     pub fn open(self, controller: &Arc<Controller>) -> AdminServer {
         let BoundServer { tcp, unix } = self;
+        let keeps_copies = controller.view().settings().admin.takeover.is_some();
+        let copies = tcp.iter().filter(|_| keeps_copies);
+        // An address without a copy cannot be taken over; the proxy's own listeners report the reason.
+        let copies = copies.filter_map(|(_, address, listener)| Some((*address, listener.try_clone().ok()?))).collect();
         let bound: Vec<_> = tcp.iter().map(|(listener_kind, address, _)| (route(*listener_kind), *address)).collect();
         controller.view().set_admin_addresses(&bound);
         let shared = AdminState {
@@ -97,22 +125,50 @@ impl BoundServer {
                 Acceptor { shared: Arc::clone(&shared), listener_kind, limit: limit.clone(), watch: drain.watch() };
             tokio::spawn(acceptor.accept(listener));
         }
-        let (by_unix, mut sockets) = (AdminConnectionLimit::new(share(ADMIN_UNIX_CONNECTIONS)), Vec::new());
+        let (by_unix, mut open) = (AdminConnectionLimit::new(share(ADMIN_UNIX_CONNECTIONS)), Vec::new());
         for (path, socket) in unix {
             let listener_kind = ListenerKind::Unix;
             let acceptor =
                 Acceptor { shared: Arc::clone(&shared), listener_kind, limit: by_unix.clone(), watch: drain.watch() };
+            let file = socket.file.clone();
+            file.as_deref().inspect(|file| file.own());
+            let copy = keeps_copies.then(|| socket.listener.try_clone().ok()).flatten();
+            open.push(OpenSocket { path, file, copy });
             tokio::spawn(acceptor.accept_unix(socket));
-            sockets.push(path);
         }
-        AdminServer { shared, drain, sockets }
+        AdminServer { shared, drain, unix: open, copies }
     }
 }
 
 impl AdminServer {
     /// The paths of the Unix sockets.
-    pub fn sockets(&self) -> &[PathBuf] {
-        &self.sockets
+    pub fn sockets(&self) -> impl Iterator<Item = &Path> {
+        self.unix.iter().map(|open| &*open.path)
+    }
+
+    /// Copies of the TCP listeners.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn tcp_copies(&self) -> io::Result<Vec<(SocketAddr, OwnedFd)>> {
+        self.copies.iter().map(|(address, copy)| Ok((*address, copy.try_clone()?.into()))).collect()
+    }
+
+    /// Copies of the Unix listeners.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn unix_copies(&self) -> io::Result<Vec<UnixCopy>> {
+        let copies = self.unix.iter().filter_map(|open| Some((open, open.copy.as_ref()?)));
+        let copied = |(open, copy): (&OpenSocket, &UnixListener)| {
+            Ok(UnixCopy { path: open.path.clone(), made: open.file.is_some(), socket: copy.try_clone()?.into() })
+        };
+        copies.map(copied).collect()
+    }
+
+    /// Leaves the files of the Unix sockets to the process that has taken them over.
+    pub fn leave_files(&self) {
+        self.unix.iter().filter_map(|open| open.file.as_deref()).for_each(SocketFile::disown);
     }
 
     /// Reports not ready from now on, since the proxy accepts no new connections. Everything else continues.
@@ -123,6 +179,7 @@ impl AdminServer {
     /// Closes the listeners. Requests in progress are answered within [`ADMIN_FAREWELL`].
     pub async fn close(self) {
         self.drain.start();
+        drop((self.unix, self.copies));
         self.drain.wait(ADMIN_FAREWELL, std::future::pending()).await;
     }
 }
@@ -155,9 +212,10 @@ impl Acceptor {
         }
     }
 
-    /// Accepts the connections of a Unix socket, and removes the socket's file at the end.
+    /// Accepts the connections of a Unix socket, and removes the socket's file at the end if this process owns it.
     async fn accept_unix(self, socket: UnixSocket) {
-        let listener = match tokio::net::UnixListener::from_std(socket.listener) {
+        let UnixSocket { listener, file: _file } = socket;
+        let listener = match tokio::net::UnixListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "cannot listen on the admin socket"),
         };

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::listener_specs::lacks_ipv6;
@@ -37,9 +38,36 @@ pub(super) struct ConnectionGroup {
     pub(super) watch: drain::DrainWatch,
 }
 
+/// All listeners of the settings at start, bound but not accepting connections yet.
+#[derive(Debug)]
+pub(super) struct BoundListeners {
+    pub(super) listeners: Arc<Listeners>,
+    inbound: Vec<BoundRoute>,
+    transparent: Vec<BoundRoute>,
+    outbound: Vec<StagedOutbound>,
+}
+
+impl BoundListeners {
+    /// Accepts connections from now on.
+    pub(super) fn open(self, settings: &Settings) {
+        let BoundListeners { listeners, inbound, transparent, outbound } = self;
+        listeners.inherited.close_unused();
+        let mut state = listeners.state();
+        for bound in inbound {
+            let opened = state.open(bound, &listeners.inbound_limit, state.inbound_watch.as_ref());
+            state.inbound.extend(opened);
+        }
+        for bound in transparent {
+            let opened = state.open(bound, &listeners.outbound_limit, state.outbound_watch.as_ref());
+            state.transparent.extend(opened);
+        }
+        state.apply(settings, outbound, &listeners.outbound_limit);
+    }
+}
+
 impl Listeners {
-    /// Binds and opens all listeners.
-    pub(super) fn open(
+    /// Binds all listeners.
+    pub(super) fn bind(
         server: ProxyServer,
         settings: &Settings,
         routes: &Routes,
@@ -47,7 +75,7 @@ impl Listeners {
         outbound: ConnectionGroup,
         members: MemberListReader,
         inherited: Inherited,
-    ) -> Result<Listeners, Vec<Mistake>> {
+    ) -> Result<BoundListeners, Vec<Mistake>> {
         let inbound_max = inbound.limit.size();
         let state = OpenRoutes {
             inbound_watch: Some(inbound.watch),
@@ -56,6 +84,7 @@ impl Listeners {
             inbound: Vec::new(),
             outbound: HashMap::new(),
             transparent: Vec::new(),
+            keeps_copies: settings.admin.takeover.is_some(),
         };
         let listeners = Listeners {
             state: Mutex::new(state),
@@ -80,27 +109,25 @@ impl Listeners {
         };
         listeners.warn_if_reduced(settings);
         listeners.resize(settings);
-        {
-            let mut state = listeners.state();
-            for bound in inbound.into_iter().flatten() {
-                let opened = state.open(bound, &listeners.inbound_limit, state.inbound_watch.as_ref());
-                state.inbound.extend(opened);
-            }
-            for bound in transparent.into_iter().flatten() {
-                let opened = state.open(bound, &listeners.outbound_limit, state.outbound_watch.as_ref());
-                state.transparent.extend(opened);
-            }
-            state.apply(settings, outbound, &listeners.outbound_limit);
-        }
-        Ok(listeners)
+        let (inbound, transparent) = (inbound.unwrap_or_default(), transparent.unwrap_or_default());
+        Ok(BoundListeners { listeners: Arc::new(listeners), inbound, transparent, outbound })
+    }
+
+    /// Copies of all listening sockets, with their addresses.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub(super) fn sockets(&self) -> io::Result<Vec<(SocketAddr, OwnedFd)>> {
+        let state = self.state();
+        state.sockets().map(|(address, socket)| Ok((address, socket.try_clone()?.into()))).collect()
     }
 
     fn addresses(&self) -> Vec<(RouteId, SocketAddr)> {
         let state = self.state();
-        let inbound = state.inbound.iter().map(|(address, _)| (RouteId::Inbound, *address));
+        let inbound = state.inbound.iter().map(|open| (RouteId::Inbound, open.address));
         let outbound =
             state.outbound.values().map(|open_outbound| (open_outbound.route.id.clone(), open_outbound.bound));
-        let transparent = state.transparent.iter().map(|(address, _)| (RouteId::Transparent, *address));
+        let transparent = state.transparent.iter().map(|open| (RouteId::Transparent, open.address));
         inbound.chain(outbound).chain(transparent).collect()
     }
 

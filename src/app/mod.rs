@@ -14,6 +14,7 @@ mod service_manager;
 mod signals;
 mod start;
 mod stop;
+mod takeover;
 mod transparency;
 mod unexpected_sockets;
 

@@ -18,9 +18,20 @@ pub(super) struct OpenRoutes {
     /// `None` once the outbound listeners are closed for a stop.
     pub(super) outbound_watch: Option<drain::DrainWatch>,
     pub(super) server: ProxyServer,
-    pub(super) inbound: Vec<(SocketAddr, OpenRoute)>,
+    pub(super) inbound: Vec<OpenAddress>,
     pub(super) outbound: HashMap<OutboundKey, OpenOutbound>,
-    pub(super) transparent: Vec<(SocketAddr, OpenRoute)>,
+    pub(super) transparent: Vec<OpenAddress>,
+    /// Whether copies of the sockets are kept for a process that takes them over.
+    pub(super) keeps_copies: bool,
+}
+
+/// One address of the inbound or of the transparent route.
+#[derive(Debug)]
+pub(super) struct OpenAddress {
+    pub(super) address: SocketAddr,
+    /// Copies of the listening sockets.
+    copies: Vec<TcpListener>,
+    _open: OpenRoute,
 }
 
 /// Identifies an outbound listener: its address in the settings, and its index among the listeners with the same
@@ -32,9 +43,12 @@ pub(super) struct OpenOutbound {
     pub(super) route: Arc<Route>,
     pub(super) bound: SocketAddr,
     pub(super) open: OpenRoute,
+    /// Copies of the listening sockets.
+    copies: Vec<TcpListener>,
 }
 
 /// One address of a route, bound but not accepting connections yet.
+#[derive(Debug)]
 pub(super) struct BoundRoute {
     pub(super) route: Arc<Route>,
     pub(super) address: SocketAddr,
@@ -43,6 +57,7 @@ pub(super) struct BoundRoute {
 }
 
 /// An outbound route to open, or an open one whose upstream changes.
+#[derive(Debug)]
 pub(super) struct StagedOutbound {
     pub(super) key: OutboundKey,
     pub(super) route: Arc<Route>,
@@ -56,10 +71,29 @@ impl OpenRoutes {
         bound: BoundRoute,
         limit: &ConnectionLimit,
         watch: Option<&drain::DrainWatch>,
-    ) -> Option<(SocketAddr, OpenRoute)> {
+    ) -> Option<OpenAddress> {
         let BoundRoute { route, address, transparent, listeners } = bound;
+        let copies = self.copies(&listeners);
         let open = self.server.open(route, transparent.then_some(address), listeners, limit, watch?);
-        Some((address, open))
+        Some(OpenAddress { address, copies, _open: open })
+    }
+
+    /// Copies of the listening sockets of a process that can be replaced. Without descriptors for them, the address has
+    /// no copies, and a process that replaces this one cannot listen on it.
+    fn copies(&self, listeners: &[TcpListener]) -> Vec<TcpListener> {
+        let copies = listeners.iter().filter(|_| self.keeps_copies).map(TcpListener::try_clone);
+        copies.collect::<io::Result<_>>().unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot keep copies of listening sockets, so a new tlsramp cannot replace this one \
+                by --takeover; raise the descriptor limit (ulimit -n, LimitNOFILE=)");
+            Vec::new()
+        })
+    }
+
+    /// Every listening socket, with its address.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = (SocketAddr, &TcpListener)> {
+        let inbound = self.inbound.iter().chain(&self.transparent);
+        let inbound = inbound.flat_map(|open| open.copies.iter().map(|copy| (open.address, copy)));
+        inbound.chain(self.outbound.values().flat_map(|open| open.copies.iter().map(|copy| (open.bound, copy))))
     }
 
     /// Opens or changes the staged outbound routes, and closes those that are no longer in the settings.
@@ -74,8 +108,9 @@ impl OpenRoutes {
                 continue;
             }
             let Some(Ok(bound)) = listeners.first().map(TcpListener::local_addr) else { continue };
+            let copies = self.copies(&listeners);
             let open = self.server.open(Arc::clone(&route), None, listeners, limit, &watch);
-            self.outbound.insert(key, OpenOutbound { route, bound, open });
+            self.outbound.insert(key, OpenOutbound { route, bound, open, copies });
         }
     }
 }

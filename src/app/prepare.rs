@@ -72,7 +72,11 @@ fn unavailable(settings: &Settings, inherited: &Inherited) -> Vec<Mistake> {
         let error = inherited.try_listen_unix(path).err()?;
         Some(Mistake::cannot_listen_unix("--adminBind", path, &error))
     });
-    tcp.chain(unix).collect()
+    let takeover = settings.admin.takeover.iter().filter_map(|path| {
+        let error = inherited.try_listen_unix(path).err()?;
+        Some(Mistake::cannot_listen_unix("--takeover", path, &error))
+    });
+    tcp.chain(unix).chain(takeover).collect()
 }
 
 /// Returns a mistake if the descriptor limit is below what workers and listeners need before the first connection.

@@ -1,7 +1,12 @@
-//! Restores the state file at start: the persisted mode, seen clients, members named by a rollout, and the history.
+//! Restores the state at start, from the state file or from the process that is replaced: the mode, seen clients,
+//! members named by a rollout, and the history.
+
+use std::time::SystemTime;
 
 use crate::config::{Loaded, Mistake};
-use crate::control::{History, NamedSets, PersistedMode, SavedState, StateFileError, read_state, servable};
+use crate::control::{
+    Carried, Handover, History, ModeChange, NamedSets, PersistedMode, SavedState, StateFileError, read_state, servable,
+};
 use crate::policy::Mode;
 use crate::telemetry::Inventory;
 
@@ -12,6 +17,9 @@ pub(super) struct Restored {
     pub(super) inventory: Inventory,
     pub(super) named: NamedSets,
     pub(super) history: History,
+    pub(super) generation: u64,
+    /// What a process leaves to the one that replaces it, besides the state file's contents.
+    pub(super) carried: Option<Carried>,
 }
 
 /// Reads the state file, if there is one. A persisted mode takes precedence over the configured mode, as long as the
@@ -25,12 +33,12 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
     let configured = settings.mode;
     let Some(path) = &settings.admin.state_file else {
         let (inventory, named) = (Inventory::default(), NamedSets::default());
-        let history = History::default();
-        return Ok(Restored { mode: configured, persisted: None, inventory, named, history });
+        let (history, generation, carried) = (History::default(), FIRST_GENERATION, None);
+        return Ok(Restored { mode: configured, persisted: None, inventory, named, history, generation, carried });
     };
     let mistake =
         |problem: String, remedy: &str| vec![Mistake::of("--stateFile", &path.display().to_string(), problem, remedy)];
-    let SavedState { mode, inventory, members, history } = read_state(path).map_err(|error| {
+    let saved = read_state(path).map_err(|error| {
         let remedy = match error {
             StateFileError::Write(_) => "choose a file in a folder to which only the user that runs tlsramp can write",
             StateFileError::Read(_) | StateFileError::Malformed(_) => {
@@ -44,7 +52,7 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
         tracing::warn!(%file, mode = %configured, "the state file does not exist and is created now: there is no \
             persisted mode, no history, and no known client; tlsramp starts in the configured mode");
     }
-    let persisted = mode.filter(|persisted| persisted.wins_over(configured).is_some());
+    let persisted = saved.mode.clone().filter(|persisted| persisted.wins_over(configured).is_some());
     let mode = persisted.as_ref().and_then(|persisted| persisted.wins_over(configured)).unwrap_or(configured);
     if mode != configured {
         servable(mode, settings, &loaded.material)
@@ -52,12 +60,48 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
         tracing::warn!(%mode, %configured, "starting in the persisted mode; the configured mode applies again once it \
             is changed in the configuration");
     }
-    let named = NamedSets::parse(&members).map_err(|error| {
+    restored(saved, mode, persisted).map_err(|error| {
         mistake(
             format!("invalid member list: {error}"),
             "repair the file, or move it away: the next rollout sets the member names again",
         )
-    })?;
-    let (inventory, history) = (Inventory::from_image(inventory), History::from_image(history));
-    Ok(Restored { mode, persisted, inventory, named, history })
+    })
 }
+
+/// Takes the state of the process that is replaced. Its mode stays in force, unless the configuration names another one
+/// than that process was configured with.
+///
+/// # Errors
+/// The mode cannot be served, or the state is invalid.
+pub(super) fn take_over(handover: Handover, loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
+    let Handover { mode: running, generation, mode_change, lease, saved } = handover;
+    let mistake = |problem: String| {
+        let remedy = "correct the configuration, or stop the running tlsramp and start this one";
+        vec![Mistake::of("--takeover", "", problem, remedy)]
+    };
+    let configured = loaded.settings.mode;
+    let kept = running.wins_over(configured);
+    let mode = kept.unwrap_or(configured);
+    servable(mode, &loaded.settings, &loaded.material)
+        .map_err(|refused| mistake(format!("the mode of the running tlsramp: {refused}")))?;
+    if kept.is_none() {
+        let was = running.mode().map(tracing::field::display);
+        tracing::warn!(was, %mode, "the configuration names another mode than that of the replaced process, and is used");
+    }
+    let persisted = saved.mode.clone().filter(|persisted| persisted.wins_over(configured).is_some());
+    let restored =
+        restored(saved, mode, persisted).map_err(|error| mistake(format!("invalid member list: {error}")))?;
+    let changed_now = || ModeChange { since: SystemTime::now(), by: None };
+    let mode_change = if kept.is_some() { mode_change } else { changed_now() };
+    // The certificates are read again, so this is a new snapshot.
+    Ok(Restored { generation: generation.saturating_add(1), carried: Some(Carried { mode_change, lease }), ..restored })
+}
+
+fn restored(saved: SavedState, mode: Mode, persisted: Option<PersistedMode>) -> Result<Restored, String> {
+    let SavedState { mode: _, inventory, members, history } = saved;
+    let named = NamedSets::parse(&members)?;
+    let (inventory, history) = (Inventory::from_image(inventory), History::from_image(history));
+    Ok(Restored { mode, persisted, inventory, named, history, generation: FIRST_GENERATION, carried: None })
+}
+
+const FIRST_GENERATION: u64 = 1;

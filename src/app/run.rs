@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 use std::io::{self, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::ArgMatches;
@@ -18,6 +20,7 @@ use super::prepare::{InUse, prepare};
 use super::service_manager::{ProxyStatus, ServiceManager};
 use super::signals::Signals;
 use super::start::{App, StartError};
+use super::takeover::{self, Taking, replaced};
 use crate::config::{self, Loaded, LogFormat, LogSettings, Mistake};
 use crate::control::Caller;
 use crate::net::{Inherited, raise_descriptor_limit};
@@ -35,6 +38,18 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Ok(loaded) => loaded,
         Err(mistakes) => return refuse(&mistakes),
     };
+    // Called before the next step, since taken sockets may need no capabilities.
+    let taking = match &loaded.settings.admin.takeover {
+        Some(path) => {
+            // Each worker of the other process has a socket for each address.
+            raise_descriptor_limit(loaded.settings.workers);
+            match Taking::begin(path, &mut inherited) {
+                Ok(taking) => taking,
+                Err(error) => return fail(&error),
+            }
+        }
+        None => None,
+    };
     // Called before other threads exist, because each thread has its own capabilities.
     match open_and_drop(arguments, &loaded, &mut inherited) {
         Ok(()) => {}
@@ -50,7 +65,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start the runtime: {error}; {MORE}")),
     };
-    let exit = runtime.block_on(serve(loaded, arguments, &log, inherited));
+    let exit = runtime.block_on(serve(loaded, arguments, &log, inherited, taking));
     // Does not wait for a reload that is waiting for DNS.
     runtime.shutdown_background();
     exit
@@ -92,7 +107,13 @@ pub fn check(arguments: &ArgMatches) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inherited: Inherited) -> ExitCode {
+async fn serve(
+    loaded: Loaded,
+    arguments: &ArgMatches,
+    log: &Arc<LogHandle>,
+    inherited: Inherited,
+    taking: Option<Taking>,
+) -> ExitCode {
     // Signal handlers are installed first, so that no signal is lost.
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
@@ -104,10 +125,9 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
             service unit (ulimit -c 0)");
     }
     let connections = raise_descriptor_limit(loaded.settings.workers);
-    let app = match App::start_with(loaded, arguments, connections, Some(Arc::clone(log)), inherited) {
+    let app = match start(loaded, arguments, connections, log, inherited, taking) {
         Ok(app) => app,
-        Err(StartError::Configuration(mistakes)) => return refuse(&mistakes),
-        Err(error @ StartError::Workers(_)) => return fail(&error),
+        Err(exit) => return exit,
     };
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -144,30 +164,79 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
     }
 }
 
-/// Serves reloads until the first stop signal, then stops. Returns true if no connection had to be cut off.
+/// Starts the proxy, and replaces the process from which it takes over.
+///
+/// # Errors
+/// The exit code; the reason is printed.
+fn start(
+    loaded: Loaded,
+    arguments: &ArgMatches,
+    connections: u64,
+    log: &Arc<LogHandle>,
+    inherited: Inherited,
+    mut taking: Option<Taking>,
+) -> Result<App, ExitCode> {
+    let handover = taking.as_mut().map(Taking::freeze).transpose().map_err(|error| fail(&error))?;
+    let ready = App::prepare(loaded, arguments, connections, Some(Arc::clone(log)), inherited, handover);
+    let ready = ready.map_err(|error| match error {
+        StartError::Configuration(mistakes) => refuse(&mistakes),
+        error @ StartError::Workers(_) => fail(&error),
+    })?;
+    if let Some(taking) = taking {
+        let (pid, version) = (taking.pid, crate::text::printable(&taking.version).to_string());
+        taking.ready().map_err(|error| fail(&error))?;
+        tracing::info!(pid, version, "replaced a running tlsramp");
+    }
+    Ok(ready.serve())
+}
+
+/// Serves reloads until the first stop signal or until a new process replaces this one, then stops. Returns true if no
+/// connection had to be cut off.
 async fn until_stopped(app: App, signals: &mut Signals, manager: &ServiceManager, proxy: &ProxyStatus) -> bool {
+    let is_replaced = served(&app, signals, manager, proxy).await;
+    let limit = app.controller.view().settings().timeouts.drain;
+    if is_replaced {
+        return app.stop_replaced(limit, signals.stop()).await;
+    }
+    manager.stopping(proxy).await;
+    app.stop(limit, signals.stop()).await
+}
+
+/// Serves until the first stop signal, or until a new process replaces this one. Returns true if it was replaced.
+async fn served(app: &App, signals: &mut Signals, manager: &ServiceManager, proxy: &ProxyStatus) -> bool {
+    let starting = Arc::new(AtomicBool::new(false));
+    let mut replaced = pin!(replaced(app, manager, proxy));
     loop {
-        let Signals { hangup, terminate, interrupt, user } = &mut *signals;
+        let Signals { hangup, terminate, interrupt, rotate_log, start_next } = &mut *signals;
         let reloads = async {
             hangup.recv().await;
             manager.reloading().await;
-            let done = reload(&app).await;
+            let done = reload(app).await;
             manager.reloaded(done, proxy).await;
         };
         // A stop does not wait for a reload in progress.
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            () = app.controller.quitting() => break,
-            signal = Signals::user(user) => {
+            _ = terminate.recv() => return false,
+            _ = interrupt.recv() => return false,
+            () = app.controller.quitting() => return false,
+            () = &mut replaced => {
+                starting.store(false, Ordering::Relaxed);
+                return true;
+            }
+            _ = rotate_log.recv() => {
+                let signal = "SIGUSR1";
                 tracing::info!(signal, "signal ignored: the log goes to standard output, so there is no file to reopen");
             }
+            _ = start_next.recv() => match app.takeover {
+                Some(_) => takeover::start_next(&starting),
+                None => {
+                    let signal = "SIGUSR2";
+                    tracing::warn!(signal, "signal ignored: a new process can replace this one only with --takeover");
+                }
+            },
             () = reloads => {}
         }
     }
-    manager.stopping(proxy).await;
-    let limit = app.controller.view().settings().timeouts.drain;
-    app.stop(limit, signals.stop()).await
 }
 
 /// Logs every second the number of lines that the rate limit and the log's queue have dropped.

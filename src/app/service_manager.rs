@@ -26,6 +26,8 @@ pub(super) struct ServiceManager {
     stopping: AtomicBool,
     /// Whether the last reload was refused; shown in the status line.
     refused: AtomicBool,
+    /// Whether another process notifies the service manager.
+    replaced: AtomicBool,
 }
 
 /// The parts of the proxy that the status line and the watchdog read.
@@ -68,6 +70,20 @@ impl ServiceManager {
     /// Reports that the reload has ended.
     pub(super) async fn reloaded(&self, done: bool, proxy: &ProxyStatus) {
         self.refused.store(!done, Ordering::Relaxed);
+        self.ready(proxy).await;
+    }
+
+    /// Names the process that replaces this one. From now on that process notifies the service manager.
+    pub(super) async fn replaced_by(&self, pid: i32) {
+        self.notify(&[NotifyState::MainPid(pid.unsigned_abs())]).await;
+        self.replaced.store(true, Ordering::Relaxed);
+    }
+
+    /// Reports that this process is not replaced after all.
+    pub(super) async fn kept(&self, proxy: &ProxyStatus) {
+        if self.replaced.swap(false, Ordering::Relaxed) {
+            self.notify(&[NotifyState::MainPid(std::process::id())]).await;
+        }
         self.ready(proxy).await;
     }
 
@@ -133,7 +149,9 @@ impl ServiceManager {
     }
 
     async fn notify(&self, states: &[NotifyState<'_>]) {
-        let Some((socket, path)) = &self.socket else { return };
+        let Some((socket, path)) = self.socket.as_ref().filter(|_| !self.replaced.load(Ordering::Relaxed)) else {
+            return;
+        };
         let lines: String = states.iter().map(|state| format!("{state}\n")).collect();
         match timeout(MANAGER_WAIT, socket.send_to(lines.as_bytes(), path)).await {
             Ok(Ok(_)) => {}

@@ -8,7 +8,10 @@ pub struct Signals {
     pub(super) hangup: Signal,
     pub(super) terminate: Signal,
     pub(super) interrupt: Signal,
-    pub(super) user: [(&'static str, Signal); 2],
+    /// SIGUSR1, which log rotation scripts written for mongod send, and whose default action would end the process.
+    pub(super) rotate_log: Signal,
+    /// SIGUSR2, which starts the next process.
+    pub(super) start_next: Signal,
 }
 
 impl Signals {
@@ -21,10 +24,8 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            user: [
-                ("SIGUSR1", signal(SignalKind::user_defined1())?),
-                ("SIGUSR2", signal(SignalKind::user_defined2())?),
-            ],
+            rotate_log: signal(SignalKind::user_defined1())?,
+            start_next: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -33,16 +34,6 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
-        }
-    }
-
-    /// Waits for SIGUSR1 or SIGUSR2 and returns its name. Log rotation scripts written for mongod send SIGUSR1, whose
-    /// default action would end the process.
-    pub(super) async fn user(user: &mut [(&'static str, Signal); 2]) -> &'static str {
-        let [first, second] = user;
-        tokio::select! {
-            _ = first.1.recv() => first.0,
-            _ = second.1.recv() => second.0,
         }
     }
 

@@ -2,22 +2,22 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::ArgMatches;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::listeners::{ConnectionGroup, Listeners};
+use super::listeners::{BoundListeners, ConnectionGroup, Listeners};
 use super::prepare::{InUse, Prepared, prepare};
-use super::restore::Restored;
+use super::restore::{Restored, take_over};
 use crate::admin::{AdminServer, BoundServer};
 use crate::config::{Loaded, Mistake};
-use crate::control::{Controller, ControllerParts, start_tasks, tuning};
+use crate::control::{Controller, ControllerParts, Handover, start_tasks, tuning};
 use crate::drain::Drain;
 use crate::limits::{DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, WAITING_LEAST, WAITING_ROOM, WAITING_SHARE};
-use crate::net::{ConnectionLimit, Inherited, OwnDials, Resolvers};
+use crate::net::{ConnectionLimit, Inherited, OwnDials, Resolvers, SocketFile, UnixSocket};
 use crate::proxy::{ProxyContext, ProxyServer, WorkerHealth};
 use crate::route::Routes;
 use crate::state::{MemberListWriter, SnapshotWriter};
@@ -32,9 +32,22 @@ pub struct App {
     pub observer: Arc<Observer>,
     pub(super) listeners: Arc<Listeners>,
     pub(super) admin: AdminServer,
+    /// The socket by which a new process replaces this one.
+    pub(super) takeover: Option<UnixSocket>,
     pub(super) drains: Drains,
     /// The background tasks of the control plane.
     pub(super) tasks: [AbortHandle; 5],
+}
+
+/// A proxy whose listeners are bound and whose threads run, but which accepts no connections yet.
+#[derive(Debug)]
+pub(super) struct ReadyApp {
+    controller: Arc<Controller>,
+    observer: Arc<Observer>,
+    listeners: BoundListeners,
+    admin: BoundServer,
+    takeover: Option<UnixSocket>,
+    drains: Drains,
 }
 
 /// One drain per direction.
@@ -71,29 +84,35 @@ impl App {
         connections: u64,
         log: Option<Arc<LogHandle>>,
     ) -> Result<App, StartError> {
-        App::start_with(loaded, arguments, connections, log, Inherited::default())
+        Ok(App::prepare(loaded, arguments, connections, log, Inherited::default(), None)?.serve())
     }
 
-    /// Like [`App::start`], with sockets inherited from the service manager.
+    /// Prepares a proxy, with sockets inherited from the service manager, or with sockets and state of the process that
+    /// it replaces.
     ///
     /// # Errors
     /// [`StartError`], also if no option names an inherited socket.
-    pub fn start_with(
+    pub(super) fn prepare(
         loaded: Loaded,
         arguments: &ArgMatches,
         connections: u64,
         log: Option<Arc<LogHandle>>,
         inherited: Inherited,
-    ) -> Result<App, StartError> {
+        handover: Option<Handover>,
+    ) -> Result<ReadyApp, StartError> {
         let settings = loaded.settings.clone();
         let Prepared { restored, warnings: _ } =
             prepare(&loaded, &inherited, InUse::Mistake).map_err(StartError::Configuration)?;
-        let Restored { mode, persisted, inventory, named, history } = restored;
+        let restored = match handover {
+            Some(handover) => take_over(handover, &loaded).map_err(StartError::Configuration)?,
+            None => restored,
+        };
+        let Restored { mode, persisted, inventory, named, history, generation, carried } = restored;
         let resolvers = Resolvers::default();
         let routes = Routes::new(&settings, resolvers.clone()).map_err(StartError::Configuration)?;
         let routes = Arc::new(routes);
         let observer = Arc::new(Observer::with(inventory));
-        let writer = SnapshotWriter::new(mode, Arc::clone(&loaded.material));
+        let writer = SnapshotWriter::continuing(mode, generation, Arc::clone(&loaded.material));
         let (tuned, tuning) = watch::channel(tuning(&settings));
         let dials = OwnDials::default();
         let roster = MemberListWriter::new();
@@ -111,11 +130,15 @@ impl App {
         let bound = BoundServer::bind(&settings.admin, &inherited);
         let inbound = ConnectionGroup { limit: inbound, watch: drains.inbound.watch() };
         let outbound = ConnectionGroup { limit: outbound, watch: drains.outbound.watch() };
-        let listeners = Listeners::open(server, &settings, &routes, inbound, outbound, members, inherited);
-        let (bound, listeners) = match (bound, listeners) {
-            (Ok(bound), Ok(listeners)) => (bound, Arc::new(listeners)),
-            (bound, listeners) => {
-                let mistakes = [listeners.err(), bound.err()].into_iter().flatten().flatten();
+        let takeover = settings.admin.takeover.as_deref().map(|path| {
+            let refused = |error| vec![Mistake::cannot_listen_unix("--takeover", path, &error)];
+            inherited.listen_unix(path).map_err(refused)
+        });
+        let listeners = Listeners::bind(server, &settings, &routes, inbound, outbound, members, inherited);
+        let (admin, takeover, listeners) = match (bound, takeover.transpose(), listeners) {
+            (Ok(admin), Ok(takeover), Ok(listeners)) => (admin, takeover, listeners),
+            (admin, takeover, listeners) => {
+                let mistakes = [listeners.err(), admin.err(), takeover.err()].into_iter().flatten().flatten();
                 return Err(StartError::Configuration(mistakes.collect()));
             }
         };
@@ -127,18 +150,16 @@ impl App {
             routes,
             resolvers,
             tuning: tuned,
-            listeners: Arc::new(Arc::clone(&listeners)),
+            listeners: Arc::new(Arc::clone(&listeners.listeners)),
             observer: Arc::clone(&observer),
             log,
             arguments: arguments.clone(),
             persisted,
             named,
             history,
+            carried,
         });
-        let controller = Arc::new(controller);
-        let tasks = start_tasks(&controller);
-        let admin = bound.open(&controller);
-        Ok(App { controller, observer, listeners, admin, drains, tasks })
+        Ok(ReadyApp { controller: Arc::new(controller), observer, listeners, admin, takeover, drains })
     }
 
     /// Returns the TCP addresses of all listeners with their route names. The control plane's listeners are last.
@@ -147,7 +168,7 @@ impl App {
     }
 
     /// Returns the paths of the admin port's Unix sockets.
-    pub fn admin_sockets(&self) -> &[PathBuf] {
+    pub fn admin_sockets(&self) -> impl Iterator<Item = &Path> {
         self.admin.sockets()
     }
 
@@ -159,6 +180,19 @@ impl App {
     /// Returns a handle that checks whether the workers respond.
     pub fn worker_health(&self) -> WorkerHealth {
         self.listeners.worker_health()
+    }
+}
+
+impl ReadyApp {
+    /// Accepts connections and takes changes from now on.
+    pub(super) fn serve(self) -> App {
+        let ReadyApp { controller, observer, listeners: bound, admin, takeover, drains } = self;
+        let listeners = Arc::clone(&bound.listeners);
+        bound.open(&controller.view().settings());
+        takeover.iter().filter_map(|socket| socket.file.as_deref()).for_each(SocketFile::own);
+        let tasks = start_tasks(&controller);
+        let admin = admin.open(&controller);
+        App { controller, observer, listeners, admin, takeover, drains, tasks }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Stops a proxy gracefully: inbound connections first, then outbound connections.
 
-use std::future::ready;
+use std::convert::Infallible;
+use std::future::{pending, ready};
 use std::pin::pin;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -11,6 +13,7 @@ use super::start::{App, Drains};
 use crate::control::{View, drain_connections, sync_warnings};
 use crate::drain::{Drain, DrainEnd};
 use crate::limits::{OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE};
+use crate::net::SocketFile;
 
 impl App {
     /// Stops the proxy. First closes the inbound listeners and waits for open inbound connections, while outbound
@@ -19,7 +22,7 @@ impl App {
     /// at most `limit` in total (zero: no limit), or until `force` resolves. Returns true if no connection had to be
     /// cut off.
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
-        let App { controller, observer, listeners, admin, drains: Drains { inbound, outbound }, tasks } = self;
+        let App { controller, observer, listeners, admin, drains: Drains { inbound, outbound }, tasks, .. } = self;
         admin.stopping();
         let view = controller.view();
         for warning in sync_warnings(view) {
@@ -51,6 +54,46 @@ impl App {
         controller.save_state().await;
         // The admin port is closed last, because it lists the connections that the stop is waiting for.
         admin.close().await;
+        (inbound, outbound) == (DrainEnd::ByThemselves, DrainEnd::ByThemselves)
+    }
+}
+
+impl App {
+    /// Ends the proxy after a new process has replaced it: closes the connections of both directions at the same time,
+    /// since the new process serves both. Otherwise as [`App::stop`]; the files of the Unix sockets and the state file are
+    /// left to the new process.
+    pub(super) async fn stop_replaced(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
+        let App { controller, listeners, admin, takeover, drains: Drains { inbound, outbound }, tasks, .. } = self;
+        tasks.iter().for_each(AbortHandle::abort);
+        admin.leave_files();
+        takeover.iter().filter_map(|socket| socket.file.as_deref()).for_each(SocketFile::disown);
+        drop(takeover);
+        [&inbound, &outbound].into_iter().for_each(Drain::start);
+        listeners.close_inbound();
+        listeners.close_outbound();
+        let (forced, is_forced) = watch::channel(false);
+        let force_each = || {
+            let mut is_forced = is_forced.clone();
+            // The sender outlives both waits.
+            async move { drop(is_forced.wait_for(|forced| *forced).await) }
+        };
+        let view = controller.view();
+        let both = async {
+            tokio::join!(
+                drained(inbound, view, false, limit, force_each()),
+                drained(outbound, view, true, limit, force_each()),
+                admin.close(),
+            )
+        };
+        let force = async {
+            force.await;
+            forced.send_replace(true);
+            pending::<Infallible>().await
+        };
+        let (inbound, outbound, ()) = tokio::select! {
+            ended = both => ended,
+            never = force => match never {},
+        };
         (inbound, outbound) == (DrainEnd::ByThemselves, DrainEnd::ByThemselves)
     }
 }

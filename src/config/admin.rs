@@ -41,6 +41,7 @@ pub(super) fn read(reader: &mut OptionReader<'_>, port: u16) -> Admin {
             .read(OptionKey::GuardWindow, |text| values::time_within(text, Duration::ZERO, GUARD_WINDOW_MOST))
             .unwrap_or(GUARD_WINDOW),
         state_file: reader.read(OptionKey::StateFile, state_file),
+        takeover: reader.read(OptionKey::Takeover, takeover),
         watch: reader.read(OptionKey::Watch, |text| values::choice(text, &scopes)).unwrap_or(WatchScope::Certs),
         probe_upstreams: reader.read(OptionKey::UpstreamProbe, |text| values::choice(text, &switches)).unwrap_or(true),
     }
@@ -94,6 +95,14 @@ fn sockets(reader: &mut OptionReader<'_>, settings: &Settings) {
         UpstreamAddress::Tcp(_) => None,
     });
     let mut taken = Vec::new();
+    if let Some(at) = settings.admin.takeover.as_deref().map(resolved) {
+        let others = [settings.admin.state_file.as_deref().map(resolved), upstream.clone()];
+        if others.contains(&Some(at.clone())) {
+            let problem = format!("{} is also the path of the state file or of the upstream's socket", at.display());
+            reader.refuse(OptionKey::Takeover, &problem, "choose a path of its own");
+        }
+        taken.push(at);
+    }
     for path in settings.admin.unix_binds() {
         let at = resolved(path);
         if settings.admin.state_file.as_deref().map(resolved).as_ref() == Some(&at) {
@@ -104,7 +113,7 @@ fn sockets(reader: &mut OptionReader<'_>, settings: &Settings) {
             let problem = format!("unix:{} is also the socket of the upstream", path.display());
             reader.refuse(OptionKey::AdminBind, &problem, "give the admin port a socket of its own");
         } else if taken.contains(&at) {
-            let problem = format!("unix:{} is given twice", path.display());
+            let problem = format!("unix:{} is given twice, here or as --takeover", path.display());
             reader.refuse(OptionKey::AdminBind, &problem, "remove one of them");
         }
         taken.push(at);
@@ -177,6 +186,16 @@ fn state_file(text: &str) -> Result<PathBuf, ValueError> {
     if folder.is_dir() { Ok(path) } else { Err(no_folder(folder)) }
 }
 
+/// Parses the path of the takeover socket. Its folder need not exist yet for `check`, and a bind reports it.
+fn takeover(text: &str) -> Result<PathBuf, ValueError> {
+    let path = text.strip_prefix("unix:").unwrap_or(text);
+    if path.len() > ".sock".len() && path.ends_with(".sock") && !path.ends_with("/.sock") {
+        Ok(PathBuf::from(path))
+    } else {
+        Err("expected the path of a Unix socket that ends in .sock, such as /run/tlsramp/takeover.sock".to_owned())
+    }
+}
+
 /// The error for a missing folder of the state file, with the command that creates the folder.
 fn no_folder(folder: &Path) -> ValueError {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
@@ -195,7 +214,7 @@ const ADMIN_OFFSET: u16 = 1000;
 
 #[cfg(test)]
 mod tests {
-    use super::{address, bind, host, no_folder};
+    use super::{address, bind, host, no_folder, takeover};
     use crate::config::settings::AdminBind;
 
     #[test]
@@ -206,6 +225,21 @@ mod tests {
         assert!(said.contains(&command) && said.contains(" /var/lib/tlsramp (or StateDirectory=tlsramp in"), "{said}");
         let said = no_folder("/srv/state".as_ref());
         assert!(said.ends_with(" /srv/state") && !said.contains("StateDirectory"), "{said}");
+    }
+
+    #[test]
+    fn the_path_of_the_takeover_socket() {
+        for (text, expected) in [
+            ("/run/tlsramp/takeover.sock", Some("/run/tlsramp/takeover.sock")),
+            ("unix:/run/tlsramp/takeover.sock", Some("/run/tlsramp/takeover.sock")),
+            ("takeover.sock", Some("takeover.sock")),
+            ("/run/tlsramp", None),
+            ("/run/.sock", None),
+            ("true", None),
+            ("", None),
+        ] {
+            assert_eq!(takeover(text).ok().as_deref(), expected.map(std::path::Path::new), "{text}");
+        }
     }
 
     #[test]

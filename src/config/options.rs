@@ -48,6 +48,7 @@ pub(super) enum OptionKey {
     ProbeBind,
     GuardWindow,
     StateFile,
+    Takeover,
     Watch,
 }
 

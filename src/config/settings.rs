@@ -95,6 +95,8 @@ pub struct Admin {
     /// How long a plaintext client blocks a change after it has disconnected; with zero, it does not.
     pub guard_window: Duration,
     pub state_file: Option<PathBuf>,
+    /// The Unix socket by which a new process replaces this one.
+    pub takeover: Option<PathBuf>,
     pub watch: WatchScope,
     /// Whether `hello` is sent to each upstream every ten seconds.
     pub probe_upstreams: bool,

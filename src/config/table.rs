@@ -308,6 +308,13 @@ pub(super) static TABLE: &[OptionSpec] = &[
         "File that keeps persisted mode changes and the list of seen clients over a restart. Without it \
              they are lost.",
     ),
+    restart_only(Key::Takeover, CONTROL, &["takeover"], &["admin.takeover"], Value("PATH.sock")).help(
+        "Unix socket by which a new tlsramp replaces a running one of the same user, without refusing a \
+             connection: at start, the listening sockets, the mode, the list of seen clients, the history and the \
+             lease are taken over from the process that listens here, if there is one, which then closes its \
+             connections as after SIGTERM; afterwards, this process listens here for the next one. SIGUSR2 starts \
+             the next one. Choose a folder to which no other user can write, such as /run/tlsramp.",
+    ),
     restart_only(Key::Watch, CONTROL, &["watch"], &["admin.watch"], Value("certs|all|off")).default("certs").help(
         "Files that are read again when they change. certs: the TLS files. all: the configuration file \
              too. off: none.",

@@ -167,8 +167,12 @@ pub(super) fn quit(history: &History, caller: &Caller) {
 }
 
 /// Logs the start.
-pub(super) fn start(history: &History, mode: Mode, persisted: bool) {
-    let whose = if persisted { "state file" } else { "configuration" };
+pub(super) fn start(history: &History, mode: Mode, persisted: bool, taken_over: bool) {
+    let whose = match (taken_over, persisted) {
+        (true, _) => "of the replaced process",
+        (false, true) => "state file",
+        (false, false) => "configuration",
+    };
     let what = format!("tlsramp {}, mode {mode} ({whose})", env!("CARGO_PKG_VERSION"));
     history.note(Event::done(Action::Start, what), &Caller::PROGRAM);
 }

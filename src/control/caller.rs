@@ -3,8 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// The origin of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Caller {
     /// The interface on which the request came.
     pub interface: Interface,
@@ -13,7 +16,8 @@ pub struct Caller {
 }
 
 /// The interfaces by which requests reach the controller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Interface {
     /// A MongoDB command on the admin port.
     Mongodb,
@@ -28,7 +32,8 @@ pub enum Interface {
 }
 
 /// The peer that sent a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Who {
     /// A TCP peer.
     Tcp {

@@ -186,6 +186,9 @@ pub enum ChangeError {
     /// Too many large answers are under way.
     #[error("too many large answers are in progress; try again in a second")]
     Busy,
+    /// Another process has taken over.
+    #[error("a new tlsramp process has replaced this one; send the request again, and it answers")]
+    Replaced,
     /// A task has panicked.
     #[error("internal error: {0}")]
     Internal(String),

@@ -3,6 +3,7 @@
 //!
 //! Each change runs on a task of its own, so that a caller that stops waiting cannot leave it half done.
 
+mod freeze;
 mod lease;
 mod members;
 mod reload;
@@ -21,6 +22,7 @@ use super::caller::Caller;
 use super::change::{AcceptedClient, Change, ChangeError, Changed, Recycle, Recycled, Rotated};
 use super::checks::readiness::blockers;
 use super::checks::tls_files::{outdated, servable};
+use super::handover::{Carried, ChangePhase, ModeChange};
 use super::history::History;
 use super::lease::Lease;
 use super::listener_control::ListenerControl;
@@ -51,6 +53,7 @@ pub struct Controller {
     saver: Arc<StateSaver>,
     quit: Notify,
     reloaded: Notify,
+    phase: watch::Sender<ChangePhase>,
 }
 
 /// The parts from which a controller is built.
@@ -84,6 +87,8 @@ pub struct ControllerParts {
     pub named: NamedSets,
     /// The history from the state file.
     pub history: History,
+    /// The rest of the state, if this process replaces another one.
+    pub carried: Option<Carried>,
 }
 
 impl Controller {
@@ -104,17 +109,21 @@ impl Controller {
             persisted,
             named,
             history,
+            carried,
         } = parts;
-        audit::start(&history, writer.current().mode, persisted.is_some());
+        audit::start(&history, writer.current().mode, persisted.is_some(), carried.is_some());
+        let (change, lease) = carried.map(|carried| (carried.mode_change, carried.lease)).unzip();
+        let ModeChange { since: mode_since, by: mode_by } =
+            change.unwrap_or_else(|| ModeChange { since: SystemTime::now(), by: None });
         observer.inventory.set_window(loaded.settings.admin.guard_window);
         let running = RunningWriter::new(RunningState {
             loaded: Arc::new(loaded),
             routes,
             persisted,
             named: Arc::new(named),
-            lease: Lease::default(),
-            mode_since: SystemTime::now(),
-            mode_by: None,
+            lease: lease.flatten().map(Lease::continued).unwrap_or_default(),
+            mode_since,
+            mode_by,
         });
         let view = Arc::new(View::new(ViewParts {
             snapshot: writer.reader(),
@@ -136,6 +145,7 @@ impl Controller {
             tuning,
             quit: Notify::new(),
             reloaded: Notify::new(),
+            phase: watch::Sender::new(ChangePhase::Open),
         }
     }
 
@@ -152,6 +162,7 @@ impl Controller {
     pub async fn change_mode(self: &Arc<Self>, change: Change, caller: &Caller) -> Result<Changed, ChangeError> {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {
+            this.thawed().await?;
             let mut writer = this.changing.lock().await;
             let outcome = this.change(&mut writer, &change, &caller).await;
             audit::change(this.view.history(), &change, &outcome, &caller);
@@ -213,6 +224,7 @@ impl Controller {
     pub async fn rotate(self: &Arc<Self>, force: bool, caller: &Caller) -> Result<Rotated, ChangeError> {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {
+            this.thawed().await?;
             let mut writer = this.changing.lock().await;
             let outcome = this.read_tls_files(&mut writer, force).await;
             this.view.refusals().rotated(&outcome, &caller);

@@ -3,8 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
+use crate::limits::LEASE_SECONDS;
+
 /// A lease that is held.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct LeaseHeld {
     /// The holder.
     pub holder: String,
@@ -23,6 +28,12 @@ struct Holding {
 }
 
 impl Lease {
+    /// The lease of the process that this one replaces.
+    pub(super) fn continued(held: LeaseHeld) -> Lease {
+        let LeaseHeld { holder, left } = held;
+        Lease(Some(Holding { holder, until: Instant::now() + left.min(Duration::from_secs(LEASE_SECONDS)) }))
+    }
+
     /// The lease, if it is held now.
     pub(super) fn held_now(&self) -> Option<LeaseHeld> {
         let (holder, left) = self.held(Instant::now())?;

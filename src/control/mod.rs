@@ -13,6 +13,7 @@
 //! | [`recycle`], [`draining`] | recycling of non-conforming connections; of all connections at a stop |
 //! | [`mod@status`], [`mod@metrics`], [`answer_limit`] | reports, and the bound on large ones |
 //! | [`running`], [`lease`], [`member_names`] | the running state outside of the snapshot |
+//! | [`handover`] | the state that goes over to the process that replaces this one |
 //! | [`state_file`], [`history`], [`audit`], [`refusals`] | state that outlives a restart; the log of changes; the last refused reload and rotation |
 //! | [`bypass_scan`], [`interception_state`] | connections of this host that bypass the proxy; the monitor's last results |
 
@@ -27,6 +28,7 @@ mod checks;
 mod controller;
 mod doctor;
 mod draining;
+mod handover;
 mod history;
 mod interception_state;
 mod lease;
@@ -58,6 +60,7 @@ pub use controller::{Controller, ControllerParts, tuning};
 pub use doctor::DoctorCheck;
 pub use doctor::{CheckVerdict, DoctorFinding, DoctorReport, check_configuration, check_servers, doctor};
 pub use draining::drain_connections;
+pub use handover::{Carried, Handover, ModeChange};
 #[cfg(test)]
 pub use history::Action;
 pub use history::{Effect, History, HistoryEntry};

@@ -97,6 +97,25 @@ pub const MANAGER_STATUS_EVERY: Duration = Duration::from_secs(5);
 /// Timeout of a write to a service manager that does not read. It must not delay shutdown.
 pub const MANAGER_WAIT: Duration = Duration::from_secs(1);
 
+/// How long a handover waits for changes in progress. Those that probe servers take the longest.
+pub const TAKEOVER_FREEZE: Duration = Duration::from_secs(10);
+/// How long the replaced process waits for the next message of the new one, which meanwhile reads its configuration and
+/// its certificates.
+pub const TAKEOVER_PREPARE: Duration = Duration::from_secs(60);
+/// How long the replaced process stays frozen until the new one is ready. It starts its workers and opens new listeners
+/// in that time.
+pub const TAKEOVER_READY: Duration = Duration::from_secs(15);
+/// How long the new process waits for an answer of the replaced one: longer than a freeze.
+pub const TAKEOVER_ANSWER: Duration = Duration::from_secs(20);
+/// Largest message of a handover: the state file's limit, with room for the rest.
+pub const TAKEOVER_BYTES: usize = 20 * 1024 * 1024;
+/// Maximum number of sockets that go over: one for each worker of the most routes would be more than a process may open.
+pub const TAKEOVER_SOCKETS: usize = 16_384;
+/// How long a new process that this one has started may take to replace it.
+pub const TAKEOVER_START: Duration = Duration::from_secs(90);
+/// Interval at which such a process is checked for its end.
+pub const TAKEOVER_LOOK: Duration = Duration::from_millis(100);
+
 /// Timeout of the command-line client's connection to an admin port; the TLS handshake has a timeout of the same
 /// length.
 pub const CLIENT_CONNECT: Duration = Duration::from_secs(5);

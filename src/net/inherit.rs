@@ -2,10 +2,11 @@
 //! before this process starts and after it ends: clients that connect during a restart wait in the accept queue.
 //!
 //! They replace a bind to the same address. Which addresses are listened on is still determined by the options alone.
+//! The same holds for the sockets of a running tlsramp that this process replaces.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +16,7 @@ use socket2::SockRef;
 
 use super::listen::{bind, try_bind};
 use super::options;
-use super::unix::{UnixSocket, bind_unix, try_bind_unix};
+use super::unix::{SocketFile, UnixSocket, bind_unix, try_bind_unix};
 
 /// The sockets that were passed on. They stay open, since a reload may remove a route and add it again.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub struct Inherited {
     unix: Vec<(Passed<PathBuf>, UnixListener)>,
     /// Listeners that were opened ahead of time, by the requested address. Each is handed out once.
     ahead: Mutex<Vec<(SocketAddr, Vec<TcpListener>)>>,
+    /// Unix sockets of the tlsramp that this process replaces. Each is handed out once.
+    taken_unix: Mutex<Vec<(PathBuf, UnixSocket)>>,
 }
 
 /// Description of an inherited socket.
@@ -99,6 +102,45 @@ impl Inherited {
         self.ahead.get_mut().unwrap_or_else(PoisonError::into_inner).push((address, listeners));
     }
 
+    /// Takes a TCP listener of the tlsramp that this process replaces. Several listeners of one address, one for each
+    /// worker, are used together.
+    ///
+    /// # Errors
+    /// If the descriptor is not a listening socket with this address.
+    pub fn take_over_tcp(&mut self, address: SocketAddr, socket: OwnedFd) -> io::Result<()> {
+        let listener = TcpListener::from(socket);
+        listening(&listener, &address.to_string())?;
+        if listener.local_addr()? != address {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the socket is not that of {address}")));
+        }
+        options::set(&listener)?;
+        let ahead = self.ahead.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match ahead.iter_mut().find(|(kept, _)| *kept == address) {
+            Some((_, listeners)) => listeners.push(listener),
+            None => ahead.push((address, vec![listener])),
+        }
+        Ok(())
+    }
+
+    /// Takes a Unix listener of the tlsramp that this process replaces. `made`: a tlsramp has created its file.
+    ///
+    /// # Errors
+    /// If the descriptor is not a listening socket, or the socket has no file.
+    pub fn take_over_unix(&mut self, path: PathBuf, made: bool, socket: OwnedFd) -> io::Result<()> {
+        let listener = UnixListener::from(socket);
+        listening(&listener, &path.display().to_string())?;
+        let socket = if made { UnixSocket::taken_over(listener, &path)? } else { UnixSocket::passed_on(listener) };
+        self.taken_unix.get_mut().unwrap_or_else(PoisonError::into_inner).push((path, socket));
+        Ok(())
+    }
+
+    /// Closes the sockets that were taken over and are not used, and removes the files of such Unix sockets.
+    pub fn close_unused(&self) {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let unused = std::mem::take(&mut *self.taken_unix.lock().unwrap_or_else(PoisonError::into_inner));
+        unused.iter().filter_map(|(_, socket)| socket.file.as_deref()).for_each(SocketFile::own);
+    }
+
     /// Returns listeners for `workers` workers: the ones that were opened ahead of time; or an inherited socket, which
     /// all workers share because another socket could not bind to its address; or new ones, bound by [`bind`].
     ///
@@ -108,7 +150,7 @@ impl Inherited {
         if address.port() != 0
             && let Some(listeners) = self.taken(address)
         {
-            return Ok(listeners);
+            return for_all(listeners, workers);
         }
         match self.listener(address) {
             Some(listener) => (0..workers).map(|_| listener.try_clone()).collect(),
@@ -121,7 +163,7 @@ impl Inherited {
     /// # Errors
     /// As [`bind`].
     pub fn listen_inbound(&self, address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
-        self.taken(address).map_or_else(|| self.listen(address, workers), Ok)
+        self.taken(address).map_or_else(|| self.listen(address, workers), |listeners| for_all(listeners, workers))
     }
 
     /// Whether there are listeners for an address, inherited or opened ahead of time.
@@ -154,7 +196,9 @@ impl Inherited {
     /// # Errors
     /// As [`bind_unix`].
     pub fn try_listen_unix(&self, path: &Path) -> io::Result<()> {
-        if self.unix().any(|passed| passed.address == path) { Ok(()) } else { try_bind_unix(path) }
+        let is_taken =
+            self.taken_unix.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|(taken, _)| taken == path);
+        if is_taken || self.unix().any(|passed| passed.address == path) { Ok(()) } else { try_bind_unix(path) }
     }
 
     /// As [`Inherited::listen`] for a Unix socket. The file of an inherited socket is never removed.
@@ -162,11 +206,27 @@ impl Inherited {
     /// # Errors
     /// As [`bind_unix`].
     pub fn listen_unix(&self, path: &Path) -> io::Result<UnixSocket> {
+        {
+            let mut taken = self.taken_unix.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = taken.iter().position(|(taken, _)| taken == path) {
+                return Ok(taken.swap_remove(at).1);
+            }
+        }
         match self.unix.iter().find(|(passed, _)| passed.address == path) {
             Some((_, listener)) => Ok(UnixSocket::passed_on(listener.try_clone()?)),
             None => bind_unix(path),
         }
     }
+}
+
+/// At least one listener for each worker. Workers share the listeners if there are too few; all listeners are used if
+/// there are too many, because the kernel has distributed waiting connections to all of them.
+fn for_all(mut listeners: Vec<TcpListener>, workers: usize) -> io::Result<Vec<TcpListener>> {
+    for at in 0..workers.saturating_sub(listeners.len()) {
+        let shared = listeners[at].try_clone()?;
+        listeners.push(shared);
+    }
+    Ok(listeners)
 }
 
 fn listening(socket: &impl AsFd, name: &str) -> io::Result<()> {
@@ -214,6 +274,49 @@ mod tests {
         drop(given);
         assert!(std::net::TcpStream::connect(bound).is_err(), "nothing listens any more");
         assert_ne!(inherited.listen_inbound(asked, 1).unwrap()[0].local_addr().unwrap(), bound);
+    }
+
+    #[test]
+    fn listeners_of_a_replaced_process_serve_any_number_of_workers() {
+        for (had, workers, given) in [(1, 3, 3), (3, 1, 3), (2, 2, 2), (2, 5, 5)] {
+            let mut inherited = Inherited::default();
+            let before = inherited.listen("127.0.0.1:0".parse().unwrap(), had).unwrap();
+            let address = before[0].local_addr().unwrap();
+            for listener in before {
+                inherited.take_over_tcp(address, listener.into()).unwrap();
+            }
+            inherited.try_listen(address).unwrap();
+            let after = inherited.listen_inbound(address, workers).unwrap();
+            assert_eq!(after.len(), given, "{had} {workers}");
+            assert!(after.iter().all(|listener| listener.local_addr().unwrap() == address));
+        }
+        let mut inherited = Inherited::default();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connected = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(inherited.take_over_tcp(listener.local_addr().unwrap(), connected.into()).is_err());
+        assert!(inherited.take_over_tcp("127.0.0.1:1".parse().unwrap(), listener.into()).is_err());
+    }
+
+    #[test]
+    fn the_file_of_a_taken_socket_is_ours_once_the_replaced_process_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sock");
+        let first = Inherited::default().listen_unix(&path).unwrap();
+        let passed = || first.listener.try_clone().unwrap().into();
+        let take = || {
+            let mut inherited = Inherited::default();
+            inherited.take_over_unix(path.clone(), true, passed()).unwrap();
+            inherited
+        };
+        drop(take());
+        drop(take().listen_unix(&path).unwrap());
+        assert!(path.exists(), "the replacement failed");
+        first.file.as_ref().unwrap().disown();
+        let inherited = take();
+        drop(first);
+        assert!(path.exists(), "it was given away");
+        inherited.close_unused();
+        assert!(!path.exists());
     }
 
     #[test]

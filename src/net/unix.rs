@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{geteuid, umask};
@@ -12,28 +14,53 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::files::random_name;
 
-/// A bound socket. Dropping it removes the socket's file, unless the file was replaced.
+/// A bound socket. Dropping it and its file's other references removes the file, unless the file was replaced.
 #[derive(Debug)]
 pub struct UnixSocket {
     /// The listener, non-blocking.
     pub listener: UnixListener,
-    /// The file of the socket; `None` if another process created it.
-    _file: Option<Made>,
+    /// The file of the socket; `None` if another program created it.
+    pub file: Option<Arc<SocketFile>>,
 }
 
 impl UnixSocket {
     /// Wraps a listener that another process has bound. It is non-blocking already.
     pub(super) fn passed_on(listener: UnixListener) -> UnixSocket {
-        UnixSocket { listener, _file: None }
+        UnixSocket { listener, file: None }
+    }
+
+    /// Wraps a listener of the tlsramp that this process replaces. Its file stays until [`SocketFile::own`] is called.
+    pub(super) fn taken_over(listener: UnixListener, path: &Path) -> io::Result<UnixSocket> {
+        let file = SocketFile::of(path)?;
+        file.disown();
+        Ok(UnixSocket { listener, file: Some(Arc::new(file)) })
     }
 }
 
-/// The file of a socket that this process created.
+/// The file of a socket that a tlsramp has created. It is removed by the process that owns it.
 #[derive(Debug)]
-struct Made {
+pub struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    owned: AtomicBool,
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<SocketFile> {
+        let made = fs::symlink_metadata(path)?;
+        Ok(SocketFile { path: path.to_owned(), device: made.dev(), inode: made.ino(), owned: AtomicBool::new(true) })
+    }
+
+    /// Makes this process the owner.
+    pub fn own(&self) {
+        self.owned.store(true, Ordering::Relaxed);
+    }
+
+    /// Leaves the file to another process.
+    pub fn disown(&self) {
+        self.owned.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Binds a socket of mode 0600. A socket that another process of this user left behind, on which no process listens, is
@@ -50,9 +77,7 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixSocket> {
     umask(before);
     let listener = listener?;
     listener.set_nonblocking(true)?;
-    let made = fs::symlink_metadata(path)?;
-    let file = Some(Made { path: path.to_owned(), device: made.dev(), inode: made.ino() });
-    Ok(UnixSocket { listener, _file: file })
+    Ok(UnixSocket { listener, file: Some(Arc::new(SocketFile::of(path)?)) })
 }
 
 /// Checks whether [`bind_unix`] would succeed. A socket with another name is created in the same directory and removed
@@ -90,10 +115,10 @@ fn is_leftover(path: &Path) -> io::Result<bool> {
     }
 }
 
-impl Drop for Made {
+impl Drop for SocketFile {
     fn drop(&mut self) {
         let ours = |now: &fs::Metadata| now.dev() == self.device && now.ino() == self.inode;
-        if fs::symlink_metadata(&self.path).is_ok_and(|now| ours(&now)) {
+        if *self.owned.get_mut() && fs::symlink_metadata(&self.path).is_ok_and(|now| ours(&now)) {
             // The file is gone, or cannot be removed; the next start handles that.
             let _ = fs::remove_file(&self.path);
         }

@@ -47,7 +47,7 @@ impl ProxyServer {
         WorkerHealth::of(&self.workers)
     }
 
-    /// Accepts connections of a route, on one listener per worker, until `watch` drains or the handle is dropped.
+    /// Accepts connections of a route, on one listener per worker or more, until `watch` drains or the handle is dropped.
     /// `transparent` is the listener's address if the kernel delivers connections to other addresses to it (TPROXY).
     pub fn open(
         &self,
@@ -58,7 +58,7 @@ impl ProxyServer {
         watch: &drain::DrainWatch,
     ) -> OpenRoute {
         let route = Arc::new(ArcSwap::from_pointee(ServedRoute::new(route, transparent)));
-        let accepting = self.workers.iter().zip(listeners).map(|(worker, listener)| {
+        let accepting = self.workers.iter().cycle().zip(listeners).map(|(worker, listener)| {
             let accepting = accept(
                 listener,
                 Arc::clone(&route),

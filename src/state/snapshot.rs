@@ -19,7 +19,8 @@ use crate::tls::Material;
 pub struct Snapshot {
     /// The policy's mode.
     pub mode: Mode,
-    /// The number of the snapshot: 1 for the first, and one more for each later snapshot.
+    /// The number of the snapshot: one more for each later snapshot. The first has number 1, or the next one of the
+    /// process that this one replaces.
     pub generation: u64,
     /// Certificates, trusted CAs and revocation lists, ticket keys, and TLS sessions.
     pub tls: Arc<Material>,
@@ -121,7 +122,12 @@ impl SnapshotCell {
 impl SnapshotWriter {
     /// Creates the first snapshot, with generation 1.
     pub fn new(mode: Mode, tls: Arc<Material>) -> SnapshotWriter {
-        let current = ArcSwap::from_pointee(Snapshot::new(mode, 1, tls));
+        SnapshotWriter::continuing(mode, 1, tls)
+    }
+
+    /// Creates the first snapshot of a process that replaces another one, with the next generation.
+    pub fn continuing(mode: Mode, generation: u64, tls: Arc<Material>) -> SnapshotWriter {
+        let current = ArcSwap::from_pointee(Snapshot::new(mode, generation, tls));
         SnapshotWriter(Arc::new(SnapshotCell { current, earlier: Mutex::default() }))
     }
 

@@ -28,7 +28,13 @@ fn systemd_takes_the_units_and_finds_them_locked_down() {
         let drop_in = "tlsramp.service.d/notify-reload.conf";
         fs::write(folder.join(drop_in), read(&format!("systemd/{drop_in}"))).unwrap();
     }
-    for unit in units {
+    // The unit with the drop-in for replacements, under a name of its own.
+    let replaced = folder.join("replaced.service.d");
+    fs::create_dir(&replaced).unwrap();
+    fs::copy(folder.join(units[0]), folder.join("replaced.service")).unwrap();
+    fs::write(replaced.join("reload-replaces.conf"), read("systemd/tlsramp.service.d/reload-replaces.conf")).unwrap();
+    let units = [&units[..], &["replaced.service"]].concat();
+    for unit in &units {
         let mut verify = process::tethered(&analyze);
         verify.args(["verify", "--man=no", "--recursive-errors=one"]).arg(folder.join(unit));
         let output = process::output(verify, LIMIT).unwrap();
@@ -55,6 +61,11 @@ fn the_units_go_with_the_configuration() {
     assert!(state.starts_with(&format!("/var/lib/{}/", setting(&service, "StateDirectory"))), "{state}");
     let admin = config.value("admin.bind");
     assert!(admin.starts_with(&format!("unix:/run/{}/", setting(&service, "RuntimeDirectory"))), "{admin}");
+
+    // Replacements go by the runtime directory, and the process that systemd supervises names the next one.
+    let takeover = config.value("admin.takeover");
+    assert!(takeover.starts_with(&format!("/run/{}/", setting(&service, "RuntimeDirectory"))), "{takeover}");
+    assert_eq!((setting(&service, "Type"), setting(&service, "NotifyAccess")), ("notify", "main"));
 
     let socket = read("systemd/tlsramp.socket");
     let listens: Vec<_> = socket.lines().filter_map(|line| line.strip_prefix("ListenStream=")).collect();

@@ -67,6 +67,7 @@ mod standin;
 mod still_on_plaintext;
 mod stopping;
 mod syncing;
+mod takeover;
 mod tproxy;
 mod transparent;
 mod verification;

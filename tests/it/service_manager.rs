@@ -16,6 +16,8 @@ use std::{
     time::Instant,
 };
 
+use rustix::process::{Pid, kill_process};
+
 use crate::support::{
     Mark, Proxy, ProxyBuilder, ReservedPort, Scratch, process, proxy::Signal, require_command, service::*,
 };
@@ -68,6 +70,39 @@ fn a_refused_reload_is_over_too_and_the_status_says_so() {
     manager.wait("RELOADING=1");
     let told = manager.wait("READY=1");
     assert!(told.contains("the last reload by SIGHUP was refused"), "{told}");
+}
+
+/// SIGUSR2 starts the next process from the program's file, and the manager learns which process to supervise.
+#[test]
+fn the_manager_follows_to_the_next_process() {
+    let (upstream, manager, folder) = (Upstream::start(), Manager::start(), Scratch::new("next"));
+    let (inbound, admin) = (ReservedPort::new(), ReservedPort::new());
+    let takeover = folder.join("takeover.sock").to_string_lossy().into_owned();
+    let flags = ["--takeover", &takeover, "--adminBind", &admin.address().to_string()];
+    let mut proxy = ProxyBuilder::new(
+        wanting(&upstream, inbound.address(), &flags[..2])
+            .into_iter()
+            .map(|word| if word == "127.0.0.1:0" { flags[3].to_owned() } else { word }),
+    )
+    .through(manager.launcher())
+    .launch();
+    manager.wait("READY=1");
+    proxy.wait_ready();
+    proxy.signal(Signal::USR2);
+    manager.wait("RELOADING=1");
+    let started = proxy.wait_log(|line| line["message"] == "started a new process to replace this one", SOON);
+    let pid = started["pid"].as_u64().unwrap();
+    manager.wait(&format!("MAINPID={pid}"));
+    let told = manager.wait("READY=1");
+    assert!(told.contains("STATUS=disabled, 0 connections open"), "{told}");
+    assert_eq!(proxy.wait_exit(SOON).expect("it was replaced").code(), Some(0));
+    let mut client = TcpStream::connect(inbound.address()).unwrap();
+    client.set_read_timeout(Some(SOON)).unwrap();
+    echoes(&mut client, b"by the next process");
+    drop(client);
+    let next = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(next, Signal::TERM).unwrap();
+    manager.wait("STOPPING=1");
 }
 
 /// A manager that never reads does not block the service.

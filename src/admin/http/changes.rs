@@ -50,6 +50,7 @@ pub(super) async fn answer(
         }
         Operation::Accept => {
             let AcceptRequest { key, accepted, unseen } = parse(body)?;
+            controller.thawed().await?;
             let reply = controller.accept(&key, accepted, unseen, &caller)?;
             Ok(HttpReply::json(StatusCode::OK, &AcceptReply::from(reply)))
         }

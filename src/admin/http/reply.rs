@@ -144,6 +144,7 @@ impl From<ChangeError> for HttpReply {
             ChangeError::Configuration(_) => (StatusCode::CONFLICT, "Configuration", Vec::new()),
             ChangeError::StateFile { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "StateFile", Vec::new()),
             ChangeError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy", Vec::new()),
+            ChangeError::Replaced => (StatusCode::SERVICE_UNAVAILABLE, "Replaced", Vec::new()),
             ChangeError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Internal", Vec::new()),
         };
         HttpReply::blocked(status, code, error, blockers)

@@ -37,7 +37,7 @@ impl From<ChangeError> for CommandFailure {
             ChangeError::Unservable { .. } | ChangeError::Unusable(_) | ChangeError::Configuration(_) => INVALID_TLS,
             ChangeError::Unreachable { .. } => HOST_UNREACHABLE,
             ChangeError::Guarded { .. } => ILLEGAL_OPERATION,
-            ChangeError::Leased { .. } | ChangeError::Busy => LOCK_BUSY,
+            ChangeError::Leased { .. } | ChangeError::Busy | ChangeError::Replaced => LOCK_BUSY,
             ChangeError::NoStateFile => INVALID_OPTIONS,
             ChangeError::StateFile { .. } => FILE_STREAM_FAILED,
             ChangeError::Internal(_) => INTERNAL_ERROR,

@@ -13,7 +13,7 @@ impl Controller {
     /// unforced change by another caller is in progress any more.
     ///
     /// # Errors
-    /// [`ChangeError::Leased`] if another caller holds the lease and this is not forced.
+    /// [`ChangeError::Leased`] if another caller holds the lease and this is not forced; [`ChangeError::Replaced`].
     pub async fn lease(
         &self,
         holder: &str,
@@ -21,6 +21,7 @@ impl Controller {
         force: bool,
         caller: &Caller,
     ) -> Result<Option<LeaseHeld>, ChangeError> {
+        self.thawed().await?;
         let (before, outcome) = {
             let mut running = self.running.write();
             let before = running.lease.held_now().map(|held| held.holder);

@@ -19,6 +19,7 @@ impl Controller {
     pub async fn set_members(self: &Arc<Self>, names: MemberSets, caller: &Caller) -> Result<Vec<String>, ChangeError> {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {
+            this.thawed().await?;
             let outcome = this.replace_members(&names).await;
             audit::members(this.view.history(), &names, &outcome, &caller);
             outcome

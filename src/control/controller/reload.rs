@@ -48,6 +48,7 @@ impl Controller {
     ) -> Result<Changed, ChangeError> {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {
+            this.thawed().await?;
             let mut writer = this.changing.lock().await;
             let outcome = this.read_again(&mut writer, arguments, force, &caller).await;
             audit::reload(this.view.history(), &outcome, force, &caller);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -20,6 +21,8 @@ pub(crate) struct StateSaver {
     view: Arc<View>,
     /// Held while the file is written.
     last: Arc<Mutex<LastWrite>>,
+    /// Set once another process writes the file.
+    retired: AtomicBool,
 }
 
 /// The saved state except the inventory and the history.
@@ -44,7 +47,7 @@ impl SmallState {
 
 impl StateSaver {
     pub(crate) fn new(view: Arc<View>) -> StateSaver {
-        StateSaver { view, last: Arc::default() }
+        StateSaver { view, last: Arc::default(), retired: AtomicBool::new(false) }
     }
 
     /// Runs until the task is aborted.
@@ -60,6 +63,9 @@ impl StateSaver {
     pub(crate) async fn save(&self) {
         let Some(path) = self.path() else { return };
         let last = self.lock().await;
+        if self.retired.load(Ordering::Relaxed) {
+            return;
+        }
         let (inventory, history) = (self.view.observer().inventory.revision(), self.view.history().revision());
         let state = (inventory, history, self.view.running(SmallState::new));
         if last.state.as_ref() == Some(&state) {
@@ -92,6 +98,16 @@ impl StateSaver {
         let mut state = self.view.running(SmallState::new);
         change(&mut state);
         self.write(last, path, state).await
+    }
+
+    /// Waits for a write in progress. No other one begins before the guard is dropped.
+    pub(crate) async fn pause(&self) -> OwnedMutexGuard<LastWrite> {
+        self.lock().await
+    }
+
+    /// Leaves the file to another process for good.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
     }
 
     /// Whether there is a state file.

@@ -1,0 +1,158 @@
+//! The running process's side.
+
+use std::future::pending;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::process::geteuid;
+use tokio::io::Interest;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::sleep;
+
+use super::channel::{receive_within, send_within};
+use super::{PROTOCOL, SocketName, TakeoverAnswer, TakeoverRequest};
+use crate::app::service_manager::{ProxyStatus, ServiceManager};
+use crate::app::start::App;
+use crate::control::ChangeError;
+use crate::limits::{ACCEPT_BACKOFF_MOST, TAKEOVER_ANSWER, TAKEOVER_PREPARE, TAKEOVER_READY};
+use crate::net::{PASSED_AT_ONCE, pass};
+
+/// TakeoverFailure a new process does not replace this one.
+#[derive(Debug, thiserror::Error)]
+enum GiveError {
+    /// The connection was closed without a request, as by a process that only looks whether another one listens.
+    #[error("no request")]
+    Nothing,
+    #[error("the connection to the new process broke: {0}; see its error output")]
+    Broken(#[from] io::Error),
+    #[error("{0}")]
+    Refused(String),
+    #[error("cannot freeze: {0}")]
+    Frozen(#[from] ChangeError),
+    #[error("the new process sent another request than the expected one")]
+    Unexpected,
+}
+
+/// Returns once a new process has replaced this one. Never returns without `--takeover`.
+pub(crate) async fn replaced(app: &App, manager: &ServiceManager, proxy: &ProxyStatus) {
+    let Some(socket) = &app.takeover else { return pending().await };
+    let listener = match socket.listener.try_clone().and_then(UnixListener::from_std) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "cannot listen on the takeover socket, so no new process can replace this one");
+            return pending().await;
+        }
+    };
+    loop {
+        let Ok((channel, _)) = listener.accept().await else {
+            // The process is out of descriptors or memory.
+            sleep(ACCEPT_BACKOFF_MOST).await;
+            continue;
+        };
+        match give(channel, app, manager, proxy).await {
+            Ok(()) => return,
+            Err(GiveError::Nothing) => {}
+            Err(error) => tracing::warn!(%error, "not replaced: this process serves on"),
+        }
+    }
+}
+
+/// Hands over to the process at the other end of the channel.
+async fn give(
+    mut channel: UnixStream,
+    app: &App,
+    manager: &ServiceManager,
+    proxy: &ProxyStatus,
+) -> Result<(), GiveError> {
+    let peer = channel.peer_cred()?;
+    let request = match receive_within(TAKEOVER_ANSWER, &mut channel).await {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(GiveError::Nothing),
+        request => request?,
+    };
+    let TakeoverRequest::Begin { protocol, version } = request else { return Err(GiveError::Unexpected) };
+    if let Some(reason) = refusal(peer.uid(), protocol) {
+        let answer = TakeoverAnswer::Refused { reason: reason.clone() };
+        send_within(TAKEOVER_ANSWER, &mut channel, &answer).await?;
+        return Err(GiveError::Refused(reason));
+    }
+    let pid = peer.pid().unwrap_or_default();
+    tracing::info!(pid, version = %crate::text::printable(&version), "a new process prepares to replace this one");
+    send_sockets(&mut channel, app).await?;
+    let TakeoverRequest::Freeze = receive_within(TAKEOVER_PREPARE, &mut channel).await? else {
+        return Err(GiveError::Unexpected);
+    };
+    manager.reloading().await;
+    let given = give_state(&mut channel, app, manager, pid).await;
+    match &given {
+        Ok(()) => tracing::info!(pid, "replaced: the new process accepts connections; closing open ones"),
+        // The controller has thawed.
+        Err(_) => manager.kept(proxy).await,
+    }
+    given
+}
+
+/// Freezes this process, and hands over its state. On an error, it has thawed.
+async fn give_state(channel: &mut UnixStream, app: &App, manager: &ServiceManager, pid: i32) -> Result<(), GiveError> {
+    let frozen = match app.controller.freeze().await {
+        Ok(frozen) => frozen,
+        Err(error) => {
+            let answer = TakeoverAnswer::Refused { reason: error.to_string() };
+            send_within(TAKEOVER_ANSWER, channel, &answer).await?;
+            return Err(error.into());
+        }
+    };
+    send_within(TAKEOVER_ANSWER, channel, &TakeoverAnswer::State(Box::new(frozen.handover()))).await?;
+    let TakeoverRequest::Ready = receive_within(TAKEOVER_READY, channel).await? else {
+        return Err(GiveError::Unexpected);
+    };
+    // Before the answer, since the service manager takes the new process's notifications from now on only.
+    manager.replaced_by(pid).await;
+    send_within(TAKEOVER_ANSWER, channel, &TakeoverAnswer::Replaced).await?;
+    frozen.replaced();
+    Ok(())
+}
+
+fn refusal(uid: u32, protocol: u32) -> Option<String> {
+    let ours = geteuid().as_raw();
+    if uid != ours {
+        return Some(format!("it has user ID {uid}, and this process {ours}; run both as the same user"));
+    }
+    (protocol != PROTOCOL).then(|| {
+        let version = env!("CARGO_PKG_VERSION");
+        format!(
+            "it speaks version {protocol} of the takeover protocol, and tlsramp {version} version {PROTOCOL}; restart \
+             instead (systemctl restart)"
+        )
+    })
+}
+
+async fn send_sockets(channel: &mut UnixStream, app: &App) -> io::Result<()> {
+    let (names, sockets): (Vec<SocketName>, Vec<OwnedFd>) = app.sockets()?.into_iter().unzip();
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    send_within(TAKEOVER_ANSWER, channel, &TakeoverAnswer::Sockets { version, sockets: names }).await?;
+    let passed = async {
+        for batch in sockets.chunks(PASSED_AT_ONCE) {
+            let batch: Vec<BorrowedFd<'_>> = batch.iter().map(AsFd::as_fd).collect();
+            channel.async_io(Interest::WRITABLE, || pass(&*channel, &batch)).await?;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(TAKEOVER_ANSWER, passed).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+impl App {
+    /// Copies of all listening sockets.
+    fn sockets(&self) -> io::Result<Vec<(SocketName, OwnedFd)>> {
+        let tcp = self.listeners.sockets()?.into_iter().chain(self.admin.tcp_copies()?);
+        let tcp = tcp.map(|(address, socket)| (SocketName::Tcp(address), socket));
+        let unix = self.admin.unix_copies()?.into_iter();
+        let mut sockets: Vec<_> =
+            tcp.chain(unix.map(|copy| (SocketName::Unix { path: copy.path, made: copy.made }, copy.socket))).collect();
+        let admin = self.controller.view().settings().admin;
+        if let Some((path, socket)) = admin.takeover.zip(self.takeover.as_ref()) {
+            let name = SocketName::Unix { path, made: socket.file.is_some() };
+            sockets.push((name, socket.listener.try_clone()?.into()));
+        }
+        Ok(sockets)
+    }
+}

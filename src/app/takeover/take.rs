@@ -1,0 +1,161 @@
+//! The new process's side. It waits for the other process without a runtime, since nothing is served yet.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::channel::{receive, send};
+use super::{PROTOCOL, SocketName, TakeoverAnswer, TakeoverRequest};
+use crate::control::Handover;
+use crate::limits::{TAKEOVER_ANSWER, TAKEOVER_SOCKETS};
+use crate::net::{Inherited, PASSED_AT_ONCE, receive_passed};
+
+/// A running tlsramp that this process is about to replace.
+#[derive(Debug)]
+pub(crate) struct Taking {
+    channel: UnixStream,
+    path: PathBuf,
+    /// The version and process ID of the running tlsramp.
+    pub(crate) version: String,
+    pub(crate) pid: i32,
+}
+
+/// TakeoverFailure a running tlsramp is not replaced. It serves on.
+#[derive(Debug, thiserror::Error)]
+#[error("--takeover {}: cannot replace the running tlsramp: {why}", path.display())]
+pub(crate) struct TakeoverError {
+    path: PathBuf,
+    why: TakeoverFailure,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum TakeoverFailure {
+    #[error("cannot connect: {0}; choose a path in a folder of the user that runs tlsramp")]
+    Connect(io::Error),
+    #[error("the process that listens there has user ID {theirs}, and this one {ours}; run both as the same user")]
+    User { theirs: u32, ours: u32 },
+    #[error("it refuses: {0}")]
+    Refused(String),
+    #[error("it did not answer within {} s; it may be handing over to another process, or be another program", TAKEOVER_ANSWER.as_secs())]
+    Silent,
+    #[error("the connection to it broke: {0}; see its log")]
+    Broken(io::Error),
+    #[error("its answer is not the expected one; see its log")]
+    Unexpected,
+}
+
+impl Taking {
+    /// Connects to the running tlsramp and receives its listening sockets; `None` if no process listens on the path.
+    ///
+    /// # Errors
+    /// [`TakeoverError`]
+    pub(crate) fn begin(path: &Path, inherited: &mut Inherited) -> Result<Option<Taking>, TakeoverError> {
+        begin(path, inherited).map_err(|why| TakeoverError { path: path.to_owned(), why })
+    }
+
+    /// Freezes the running tlsramp and receives its state.
+    ///
+    /// # Errors
+    /// [`TakeoverError`]
+    pub(crate) fn freeze(&mut self) -> Result<Handover, TakeoverError> {
+        match self.ask(&TakeoverRequest::Freeze)? {
+            TakeoverAnswer::State(state) => Ok(*state),
+            other => Err(self.failed(unexpected(other))),
+        }
+    }
+
+    /// Reports that this process is ready. When this returns, the running tlsramp ends, and this process has to accept.
+    ///
+    /// # Errors
+    /// [`TakeoverError`]
+    pub(crate) fn ready(mut self) -> Result<(), TakeoverError> {
+        match self.ask(&TakeoverRequest::Ready)? {
+            TakeoverAnswer::Replaced => Ok(()),
+            other => Err(self.failed(unexpected(other))),
+        }
+    }
+
+    fn ask(&mut self, request: &TakeoverRequest) -> Result<TakeoverAnswer, TakeoverError> {
+        ask(&mut self.channel, request).map_err(|why| self.failed(why))
+    }
+
+    fn failed(&self, why: TakeoverFailure) -> TakeoverError {
+        TakeoverError { path: self.path.clone(), why }
+    }
+}
+
+fn begin(path: &Path, inherited: &mut Inherited) -> Result<Option<Taking>, TakeoverFailure> {
+    let Some(mut channel) = connect(path).map_err(TakeoverFailure::Connect)? else { return Ok(None) };
+    let peer = socket_peercred(&channel).map_err(|error| TakeoverFailure::Connect(error.into()))?;
+    let (theirs, ours) = (peer.uid.as_raw(), geteuid().as_raw());
+    if theirs != ours {
+        return Err(TakeoverFailure::User { theirs, ours });
+    }
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let (version, names) = match ask(&mut channel, &TakeoverRequest::Begin { protocol: PROTOCOL, version })? {
+        TakeoverAnswer::Sockets { version, sockets } => (version, sockets),
+        other => return Err(unexpected(other)),
+    };
+    if names.len() > TAKEOVER_SOCKETS {
+        return Err(TakeoverFailure::Unexpected);
+    }
+    let mut sockets = Vec::new();
+    for batch in names.chunks(PASSED_AT_ONCE) {
+        let passed = receive_passed(&channel).map_err(broken)?;
+        if passed.len() != batch.len() {
+            let problem = "not all sockets arrived; raise the descriptor limit (ulimit -n, LimitNOFILE=)";
+            return Err(TakeoverFailure::Broken(io::Error::other(problem)));
+        }
+        sockets.extend(passed);
+    }
+    for (name, socket) in names.into_iter().zip(sockets) {
+        take(name, socket, inherited).map_err(TakeoverFailure::Broken)?;
+    }
+    Ok(Some(Taking { channel, path: path.to_owned(), version, pid: peer.pid.as_raw_nonzero().get() }))
+}
+
+fn take(name: SocketName, socket: OwnedFd, inherited: &mut Inherited) -> io::Result<()> {
+    match name {
+        SocketName::Tcp(address) => inherited.take_over_tcp(address, socket),
+        SocketName::Unix { path, made } => inherited.take_over_unix(path, made, socket),
+    }
+}
+
+/// Connects, without waiting in the queue of a process that does not accept; `None` if no process listens.
+fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Ok(()) => {}
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    }
+    socket.set_nonblocking(false)?;
+    socket.set_read_timeout(Some(TAKEOVER_ANSWER))?;
+    socket.set_write_timeout(Some(TAKEOVER_ANSWER))?;
+    Ok(Some(UnixStream::from(OwnedFd::from(socket))))
+}
+
+fn ask(channel: &mut UnixStream, request: &TakeoverRequest) -> Result<TakeoverAnswer, TakeoverFailure> {
+    send(channel, request).and_then(|()| receive(channel)).map_err(broken)
+}
+
+fn broken(error: io::Error) -> TakeoverFailure {
+    let is_late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+    if is_late { TakeoverFailure::Silent } else { TakeoverFailure::Broken(error) }
+}
+
+fn unexpected(answer: TakeoverAnswer) -> TakeoverFailure {
+    match answer {
+        TakeoverAnswer::Refused { reason } => TakeoverFailure::Refused(crate::text::printable(&reason).to_string()),
+        TakeoverAnswer::Sockets { .. } | TakeoverAnswer::State(_) | TakeoverAnswer::Replaced => {
+            TakeoverFailure::Unexpected
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Freezes the controller while its state goes over to the process that replaces this one. Requests for changes wait
+//! until the controller thaws, or fail once this process is replaced.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::timeout;
+
+use super::Controller;
+use crate::control::change::ChangeError;
+use crate::control::handover::{ChangePhase, Handover, ModeChange};
+use crate::control::state_file::{PersistedMode, SavedState};
+use crate::control::tasks::state_saver::LastWrite;
+use crate::limits::TAKEOVER_FREEZE;
+
+/// A frozen controller: there are no changes, and the state file is not written. Thaws when dropped.
+#[derive(Debug)]
+pub struct Frozen {
+    controller: Arc<Controller>,
+    _state_file: OwnedMutexGuard<LastWrite>,
+}
+
+impl Controller {
+    /// Freezes the controller, once changes in progress are done.
+    ///
+    /// # Errors
+    /// [`ChangeError::Busy`] if they take too long.
+    pub async fn freeze(self: &Arc<Self>) -> Result<Frozen, ChangeError> {
+        self.phase.send_replace(ChangePhase::Frozen);
+        let quiet = async {
+            // Changes that were requested before are in this lock's queue.
+            drop(self.changing.lock().await);
+            self.saver.pause().await
+        };
+        match timeout(TAKEOVER_FREEZE, quiet).await {
+            Ok(state_file) => Ok(Frozen { controller: Arc::clone(self), _state_file: state_file }),
+            Err(_) => {
+                self.phase.send_replace(ChangePhase::Open);
+                Err(ChangeError::Busy)
+            }
+        }
+    }
+
+    /// Returns once changes are taken: at once, unless the state is being handed over.
+    ///
+    /// # Errors
+    /// [`ChangeError::Replaced`]
+    pub async fn thawed(&self) -> Result<(), ChangeError> {
+        let mut phase = self.phase.subscribe();
+        let decided = phase.wait_for(|phase| *phase != ChangePhase::Frozen).await.map(|phase| *phase);
+        match decided {
+            Ok(ChangePhase::Open) => Ok(()),
+            Ok(ChangePhase::Frozen | ChangePhase::Replaced) | Err(_) => Err(ChangeError::Replaced),
+        }
+    }
+}
+
+impl Frozen {
+    /// The state to hand over.
+    pub fn handover(&self) -> Handover {
+        let view = &self.controller.view;
+        let snapshot = view.snapshot();
+        let configured = view.settings().mode;
+        let (inventory, history) = (view.observer().inventory.to_image(), view.history().entries());
+        view.running(|running| Handover {
+            mode: PersistedMode::new(snapshot.mode, configured),
+            generation: snapshot.generation,
+            mode_change: ModeChange { since: running.mode_since, by: running.mode_by.clone() },
+            lease: running.lease.held_now(),
+            saved: SavedState {
+                mode: running.persisted.clone(),
+                inventory,
+                history,
+                members: running.named.to_image(),
+            },
+        })
+    }
+
+    /// Leaves the state to the other process for good.
+    pub fn replaced(self) {
+        self.controller.saver.retire();
+        self.controller.phase.send_replace(ChangePhase::Replaced);
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.controller.phase.send_if_modified(|phase| {
+            let thaws = *phase == ChangePhase::Frozen;
+            if thaws {
+                *phase = ChangePhase::Open;
+            }
+            thaws
+        });
+    }
+}

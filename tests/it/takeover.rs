@@ -1,0 +1,494 @@
+//! A new process replaces a running one by `--takeover`: nothing is refused, reset or lost, and if the new process fails,
+//! the running one serves on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
+
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    path::PathBuf,
+    process::Stdio,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use bson::doc;
+use serde_json::{Value, json};
+
+use crate::support::{
+    Mongod, Proxy, ProxyBuilder, ReservedPort, Scratch,
+    admin::{self, Admin},
+    cert, mongod, parts,
+    plain::Plain,
+    process,
+    proxy::Signal,
+    require, require_command, require_root,
+    service::*,
+};
+
+/// The listeners of every kind go over, to more and to fewer workers, and with them the state that a restart would lose.
+#[test]
+fn sockets_and_state_go_over() {
+    let site = Site::new();
+    let mut old = site.launch(&["--workers", "2"]);
+    old.wait_ready();
+    let admin = site.admin();
+    admin.post("/lease", &json!({ "holder": "rollout-7", "ttlSecs": 600 }));
+    admin.put("/mode", &json!({ "mode": "preferSSL", "holder": "rollout-7", "force": true }));
+    admin.post("/accept", &json!({ "key": "10.0.0.7/nightly/PyMongo" }));
+    admin.post("/members", &json!({ "sets": { "rs0": ["db1.example.net:27017"] }, "holder": "rollout-7" }));
+    let mut open = TcpStream::connect(site.inbound.address()).unwrap();
+    // A complete message identifies the client.
+    echoes(&mut open, &ping());
+    let rows = |admin: Admin| {
+        let clients = admin.get("/clients");
+        clients["clients"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (row["number"].clone(), row["key"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let (status, history, clients) = (admin.get("/status"), admin.get("/history"), rows(admin));
+    assert_eq!(clients.len(), 1, "{clients:?}");
+
+    for workers in ["5", "1"] {
+        let mut new = site.launch(&["--workers", workers]);
+        new.wait_ready();
+        assert_eq!(admin.get("/status")["pid"], new.pid(), "the new process answers");
+        // The messages of this client cannot be followed, so it is waited for.
+        drop(std::mem::replace(&mut open, TcpStream::connect(site.inbound.address()).unwrap()));
+        echoes(&mut open, b"after");
+        assert_eq!(old.wait_exit(SOON).expect("it was replaced").code(), Some(0));
+        let now = admin.get("/status");
+        for kept in ["sslMode", "modeSince", "modeBy", "configuredMode"] {
+            assert_eq!(now[kept], status[kept], "{kept}");
+        }
+        assert_eq!(now["lease"]["holder"], "rollout-7", "{now}");
+        assert!(now["generation"].as_u64() > status["generation"].as_u64(), "{now}");
+        let (before, after) = (history["history"].as_array().unwrap(), admin.get("/history"));
+        assert_eq!(after["history"].as_array().unwrap()[..before.len()], before[..]);
+        assert_eq!(rows(admin), clients, "rows keep their numbers");
+        assert_eq!(site.asked_by_unix("/livez").split(' ').nth(1), Some("200"));
+        for address in [site.inbound.address(), site.outbound.address(), site.redirected.address()] {
+            // As many as reach every worker's socket.
+            let clients: Vec<_> = (0..16).map(|_| TcpStream::connect(address).unwrap()).collect();
+            if address != site.redirected.address() {
+                for mut client in clients {
+                    client.set_read_timeout(Some(SOON)).unwrap();
+                    if address == site.inbound.address() {
+                        echoes(&mut client, b"served");
+                    }
+                }
+            }
+        }
+        assert_eq!(admin::at(site.probes.address()).request("GET", "/livez", None).status, 200);
+        old = new;
+    }
+    let saved: Value = serde_json::from_slice(&fs::read(site.folder.join("state")).unwrap()).unwrap();
+    assert_eq!(saved["members"]["rs0"], json!(["db1.example.net:27017"]), "{saved}");
+    assert_eq!(saved["inventory"]["accepted"], json!(["10.0.0.7/nightly/PyMongo"]), "{saved}");
+    drop(open);
+    assert_eq!(old.terminate().code(), Some(0));
+    assert!(
+        !site.takeover().exists() && !site.folder.join("admin.sock").exists(),
+        "the last process removes the files"
+    );
+}
+
+/// A new process that cannot start, or ends at any point before it is ready, changes nothing: not even an open connection
+/// ends. Changes wait while the state is handed over.
+#[test]
+fn a_new_process_that_fails_leaves_the_running_one() {
+    let site = Site::new();
+    let mut old = site.launch(&[]);
+    old.wait_ready();
+    let admin = site.admin();
+    let mut open = TcpStream::connect(site.inbound.address()).unwrap();
+    open.set_read_timeout(Some(SOON)).unwrap();
+    echoes(&mut open, b"before");
+    let mut serves_on = || {
+        echoes(&mut open, b"still here");
+        echoes(&mut TcpStream::connect(site.inbound.address()).unwrap(), b"new here");
+        assert_eq!(admin.get("/status")["pid"], old.pid());
+        assert_eq!(site.asked_by_unix("/livez").split(' ').nth(1), Some("200"));
+    };
+
+    // It finds a mistake after it has received the state: the address is in use.
+    let used = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut fails = site.launch(&["--outbound", &format!("{}=127.0.0.1:9", used.local_addr().unwrap())]);
+    assert!(matches!(fails.wait_exit(SOON).expect("it cannot start").code(), Some(1 | 2)));
+    serves_on();
+
+    // It is killed at any time while it starts.
+    for after in [0, 1, 2, 4, 8] {
+        let mut killed = site.launch(&[]);
+        thread::sleep(Duration::from_millis(after));
+        // With a suspended process, it is certain whether it was too late.
+        killed.signal(Signal::STOP);
+        thread::sleep(Duration::from_millis(50));
+        let done = old.log().objects(crate::support::Mark::START);
+        let late = done.iter().any(|line| line["message"].as_str().is_some_and(|said| said.starts_with("replaced:")));
+        assert!(!late, "a start within {after} ms: choose shorter times");
+        killed.kill();
+        serves_on();
+    }
+
+    // It ends after the freeze.
+    let mut channel = UnixStream::connect(site.takeover()).unwrap();
+    channel.set_read_timeout(Some(SOON)).unwrap();
+    say(&mut channel, &json!({ "begin": { "protocol": 1, "version": "test" } }));
+    let sockets = hear(&mut channel);
+    let sockets = sockets["sockets"]["sockets"].as_array().unwrap().len();
+    assert!(sockets >= 6, "{sockets}");
+    // One byte for each message with sockets, which are closed unless they are received.
+    channel.read_exact(&mut vec![0; sockets.div_ceil(64)]).unwrap();
+    say(&mut channel, &json!("freeze"));
+    let state = hear(&mut channel);
+    assert_eq!(state["state"]["mode"]["mode"], "allowSSL", "{state}");
+    let change = thread::spawn(move || admin.put("/mode", &json!({ "mode": "preferSSL", "force": true })));
+    thread::sleep(Duration::from_millis(300));
+    assert!(!change.is_finished(), "changes wait");
+    assert_eq!(admin.get("/status")["sslMode"], "allowSSL", "reports do not");
+    drop(channel);
+    assert_eq!(change.join().unwrap()["mode"], "preferSSL");
+    serves_on();
+
+    // One that speaks another version is told.
+    let mut channel = UnixStream::connect(site.takeover()).unwrap();
+    say(&mut channel, &json!({ "begin": { "protocol": 99, "version": "test" } }));
+    let refused = hear(&mut channel);
+    assert!(refused["refused"]["reason"].as_str().unwrap().contains("version 99"), "{refused}");
+
+    // And a good one replaces it.
+    let mut new = site.launch(&[]);
+    new.wait_ready();
+    drop(open);
+    assert_eq!(old.wait_exit(SOON).expect("it was replaced").code(), Some(0));
+    assert_eq!(site.admin().get("/status")["sslMode"], "preferSSL");
+    assert_eq!(new.terminate().code(), Some(0));
+}
+
+/// A listener that only the old configuration has is closed, one that only the new one has is opened, and a mode that the
+/// new configuration changes is used.
+#[test]
+fn the_new_configuration_counts() {
+    let site = Site::new();
+    let mut old = site.launch(&[]);
+    old.wait_ready();
+    let (inbound, added) = (site.inbound.port().to_string(), ReservedPort::new());
+    let upstream = site.upstream.address.to_string();
+    let takeover = site.takeover().to_string_lossy().into_owned();
+    let outbound = format!("{}={}", added.address(), site.peer.address);
+    let mut new = ProxyBuilder::new([
+        "--port",
+        &inbound,
+        "--upstream",
+        &upstream,
+        "--upstreamTLS",
+        "never",
+        "--takeover",
+        &takeover,
+        "--outbound",
+        &outbound,
+        "--adminBind",
+        "127.0.0.1:0",
+        "--sslMode",
+        "disabled",
+    ])
+    .launch();
+    new.wait_ready();
+    assert_eq!(old.wait_exit(SOON).expect("it was replaced").code(), Some(0));
+    for gone in [site.outbound.address(), site.redirected.address(), site.admin.address(), site.probes.address()] {
+        refuses(gone);
+    }
+    assert!(!site.folder.join("admin.sock").exists(), "the file goes with its socket");
+    let mut client = TcpStream::connect(added.address()).unwrap();
+    echoes(&mut client, b"a new route");
+    assert_eq!(admin::of(&new).get("/status")["sslMode"], "disabled");
+    new.wait_log(|line| line["message"].as_str().is_some_and(|said| said.contains("names another mode")), SOON);
+    drop(client);
+    assert_eq!(new.terminate().code(), Some(0));
+}
+
+/// Only the user that runs tlsramp can connect, and no second process without the option.
+#[test]
+fn the_socket_is_for_the_same_user() {
+    let site = Site::new();
+    let mut old = site.launch(&[]);
+    old.wait_ready();
+    assert_eq!(fs::metadata(site.takeover()).unwrap().permissions().mode() & 0o777, 0o600);
+    let inbound = site.inbound.port().to_string();
+    let mut second =
+        ProxyBuilder::new(["--port", &inbound, "--upstream", "127.0.0.1:9", "--upstreamTLS", "never"]).launch();
+    assert_eq!(second.wait_exit(SOON).expect("the port is in use").code(), Some(2));
+    require_root!();
+    let setpriv = require_command!("setpriv");
+    fs::set_permissions(site.folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(site.takeover(), fs::Permissions::from_mode(0o666)).unwrap();
+    let wrapper = [setpriv.to_string_lossy().into_owned(), "--reuid=65534".into(), "--clear-groups".into()];
+    let takeover = site.takeover().to_string_lossy().into_owned();
+    let mut other = ProxyBuilder::new([
+        "--port",
+        "0",
+        "--upstream",
+        "127.0.0.1:9",
+        "--upstreamTLS",
+        "never",
+        "--takeover",
+        &takeover,
+    ])
+    .wrapped(&wrapper)
+    .launch();
+    assert_eq!(other.wait_exit(SOON).expect("it is another user").code(), Some(1));
+    let _ = other.log().wait(crate::support::Mark::START, SOON, |_| false);
+    let log = other.log().lines(crate::support::Mark::START).join("\n");
+    assert!(log.contains("run both as the same user"), "{log}");
+    assert_eq!(old.terminate().code(), Some(0));
+}
+
+/// The listening sockets of a transparent route are transparent already, so the new process needs no capability.
+#[test]
+fn a_transparent_listener_goes_over_without_a_capability() {
+    require_root!();
+    let setpriv = require_command!("setpriv");
+    let site = Site::new();
+    let mut old = site.launch(&["--inboundTransparent"]);
+    old.wait_ready();
+    let wrapper = [&*setpriv.to_string_lossy(), "--bounding-set=-all", "--inh-caps=-all"].map(str::to_owned);
+    let without = |args: &[&str]| ProxyBuilder::new(site.args(args)).wrapped(&wrapper).launch();
+    let mut new = without(&["--inboundTransparent"]);
+    new.wait_ready();
+    assert_eq!(old.wait_exit(SOON).expect("it was replaced").code(), Some(0));
+    echoes(&mut TcpStream::connect(site.inbound.address()).unwrap(), b"served");
+    assert_eq!(new.terminate().code(), Some(0));
+    let mut alone = without(&["--inboundTransparent"]);
+    assert_eq!(alone.wait_exit(SOON).expect("there is nothing to take over").code(), Some(2));
+}
+
+/// Replacements under load. `TLSRAMP_STORM=full` makes it the whole of it: 1,000 connections a second, 200 busy clients, ten
+/// replacements.
+#[test]
+fn nobody_notices_under_load() {
+    let python = require!(parts::pymongo());
+    require!(parts::mongod());
+    let full = env::var("TLSRAMP_STORM").is_ok_and(|storm| storm == "full");
+    let (rate, workers, rounds) = if full { (1000, 200, 10) } else { (100, 20, 3) };
+    let (port, admin_port, folder) = (ReservedPort::new(), ReservedPort::new(), Scratch::new("storm"));
+    let options = mongod::Options { replica_set: Some("rs".into()), ..mongod::Options::default() };
+    let mongod = Mongod::start(&options);
+    let takeover = folder.join("takeover.sock").to_string_lossy().into_owned();
+    let args = [
+        ["--port", &port.port().to_string()],
+        ["--upstream", &mongod.address()],
+        ["--upstreamTLS", "never"],
+        ["--upstreamProbe", "on"],
+        ["--adminBind", &admin_port.address().to_string()],
+        ["--takeover", &takeover],
+    ]
+    .concat()
+    .into_iter()
+    .map(str::to_owned)
+    .collect::<Vec<_>>();
+    let mut old = Proxy::start(&args);
+    let mut client = Plain::connect(port.port());
+    let member = format!("127.0.0.1:{}", port.port());
+    client.command("admin", &doc! { "replSetInitiate": { "_id": "rs", "members": [{ "_id": 0, "host": member }] } });
+    let primary = || client.command("admin", &doc! { "hello": 1 }).get_bool("isWritablePrimary").unwrap_or(false);
+    assert!(wait_until(SOON, primary), "no primary");
+    drop(client);
+    let admin = admin::at(admin_port.address());
+    let probed = || admin.get("/status")["upstreams"][0]["state"] == "PRIMARY";
+    assert!(wait_until(SOON, probed), "{}", admin.get("/status")["upstreams"]);
+
+    let mut command = process::tethered(python);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/py/recycle.py"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut application = process::spawn(command).unwrap();
+    let mut input = application.stdin.take().unwrap();
+    let mut lines = BufReader::new(application.stdout.take().unwrap()).lines();
+    let uri = format!("mongodb://127.0.0.1:{}/?replicaSet=rs", port.port());
+    writeln!(input, "{}", json!({ "uri": uri, "workers": workers })).unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let storm = Storm::start(port.address(), rate);
+    thread::sleep(Duration::from_secs(1));
+    let quiet = storm.taken();
+    let mut longest = Duration::ZERO;
+    for round in 0..rounds {
+        if full {
+            // Every other time, a process that is killed while it starts.
+            let mut killed = ProxyBuilder::new(&args).launch();
+            thread::sleep(Duration::from_millis(2 * round));
+            killed.kill();
+        }
+        let new = Proxy::start(&args);
+        let began = Instant::now();
+        let status = old.wait_exit(SOON).expect("it was replaced");
+        longest = longest.max(began.elapsed());
+        assert_eq!(status.code(), Some(0), "round {round}");
+        old = new;
+        // A driver repeats an operation once. On a busy machine, one operation could else meet two replacements.
+        thread::sleep(Duration::from_secs(3));
+    }
+    let busy = storm.taken();
+    let failed = storm.stop();
+    drop(input);
+    let report: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    println!("{rounds} replacements; the slowest old process took {longest:?} to end");
+    println!("connects before: {}; during: {}", shown(quiet), shown(busy));
+    println!("application: {} {}", report["done"], report["created"]);
+    assert_eq!(failed, Vec::<String>::new());
+    assert_eq!(report["errors"], json!([]), "{report}");
+    assert_eq!((&report["events_gapless"], &report["halves_equal"]), (&json!(true), &json!(true)), "{report}");
+    assert!(longest < Duration::from_secs(if full { 5 } else { 10 }), "{longest:?}");
+    assert!(process::wait(&mut application, SOON).unwrap().unwrap().success());
+}
+
+/// Connections at a rate: each sends a ping and reads the answer. Notes how long the connect took, and every failure.
+struct Storm {
+    stop: Arc<AtomicBool>,
+    connects: Arc<Mutex<Vec<Duration>>>,
+    threads: Vec<thread::JoinHandle<Vec<String>>>,
+}
+
+impl Storm {
+    fn start(address: SocketAddr, rate: u32) -> Storm {
+        let (stop, connects) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<Duration>>>::default());
+        let number = 20;
+        let one = || {
+            let (stop, connects) = (Arc::clone(&stop), Arc::clone(&connects));
+            let pause = Duration::from_secs(1) * number / rate;
+            thread::spawn(move || {
+                let (mut failed, mut next) = (Vec::new(), Instant::now());
+                while !stop.load(Ordering::Relaxed) {
+                    let began = Instant::now();
+                    match TcpStream::connect(address) {
+                        Err(error) => failed.push(format!("connect: {error}")),
+                        Ok(mut client) => {
+                            connects.lock().unwrap().push(began.elapsed());
+                            client.set_read_timeout(Some(SOON)).unwrap();
+                            let answered = client.write_all(&ping()).and_then(|()| client.read_exact(&mut [0; 16]));
+                            if let Err(error) = answered {
+                                failed.push(format!("after {:?}: {error}", began.elapsed()));
+                            }
+                        }
+                    }
+                    // Without catching up: a slow machine makes fewer connections.
+                    next = (next + pause).max(Instant::now() - pause);
+                    thread::sleep(next.saturating_duration_since(Instant::now()));
+                }
+                failed
+            })
+        };
+        let threads = (0..number).map(|_| one()).collect();
+        Storm { stop, connects, threads }
+    }
+
+    /// The times since the last call.
+    fn taken(&self) -> Vec<Duration> {
+        std::mem::take(&mut self.connects.lock().unwrap())
+    }
+
+    fn stop(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    }
+}
+
+fn shown(mut times: Vec<Duration>) -> String {
+    times.sort_unstable();
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    format!("{} (p50 {:?}, p99 {:?}, most {:?})", times.len(), at(50), at(99), at(100))
+}
+
+fn say(channel: &mut UnixStream, message: &Value) {
+    let text = message.to_string();
+    channel.write_all(&u32::try_from(text.len()).unwrap().to_le_bytes()).unwrap();
+    channel.write_all(text.as_bytes()).unwrap();
+}
+
+fn hear(channel: &mut UnixStream) -> Value {
+    let mut length = [0; 4];
+    channel.read_exact(&mut length).expect("an answer");
+    let mut text = vec![0; u32::from_le_bytes(length) as usize];
+    channel.read_exact(&mut text).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// Addresses and files that the processes of a test have in common.
+struct Site {
+    upstream: Upstream,
+    peer: Upstream,
+    inbound: ReservedPort,
+    outbound: ReservedPort,
+    redirected: ReservedPort,
+    admin: ReservedPort,
+    probes: ReservedPort,
+    folder: Scratch,
+}
+
+impl Site {
+    fn new() -> Site {
+        let port = ReservedPort::new;
+        Site {
+            upstream: Upstream::start(),
+            peer: Upstream::start(),
+            inbound: port(),
+            outbound: port(),
+            redirected: port(),
+            admin: port(),
+            probes: port(),
+            folder: Scratch::new("takeover"),
+        }
+    }
+
+    fn takeover(&self) -> PathBuf {
+        self.folder.join("takeover.sock")
+    }
+
+    fn admin(&self) -> Admin {
+        admin::at(self.admin.address())
+    }
+
+    fn args(&self, more: &[&str]) -> Vec<String> {
+        let file = |name: &str| self.folder.join(name).to_string_lossy().into_owned();
+        let rows = [
+            ("--port", self.inbound.port().to_string()),
+            ("--upstream", self.upstream.address.to_string()),
+            ("--upstreamTLS", "never".to_owned()),
+            ("--outbound", format!("{}={}", self.outbound.address(), self.peer.address)),
+            ("--outboundTransparent", self.redirected.port().to_string()),
+            ("--adminBind", self.admin.address().to_string()),
+            ("--adminBind", format!("unix:{}", file("admin.sock"))),
+            ("--probeBind", self.probes.address().to_string()),
+            ("--takeover", file("takeover.sock")),
+            ("--stateFile", file("state")),
+            ("--sslMode", "allowSSL".to_owned()),
+            ("--sslPEMKeyFile", cert("server.pem")),
+            ("--sslCAFile", cert("ca.pem")),
+            ("--sslClusterFile", cert("member.pem")),
+        ];
+        let rows = rows.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+        rows.chain(more.iter().map(|&flag| flag.to_owned())).collect()
+    }
+
+    fn launch(&self, more: &[&str]) -> Proxy {
+        ProxyBuilder::new(self.args(more)).launch()
+    }
+
+    /// The answer to a GET by the admin port's Unix socket.
+    fn asked_by_unix(&self, path: &str) -> String {
+        let mut socket = UnixStream::connect(self.folder.join("admin.sock")).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
