@@ -168,7 +168,7 @@ fn pictures() {
         let mongod = Mongod::start(&mongod::Options::default());
         let proxy = in_use(&mongod, python);
         let pictures = files.each_ref().map(|(name, file)| {
-            let (width, height) = if *name == "phone" { (360, 1200) } else { (1000, 1180) };
+            let (width, height) = if *name == "phone" { (360, 1200) } else { (1000, 980) };
             let colour = if *name == "dark" { "dark" } else { "light" };
             json!({ "file": file, "viewport": { "width": width, "height": height }, "colorScheme": colour })
         });
