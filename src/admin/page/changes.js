@@ -59,7 +59,7 @@ function mode(to, back) {
       const fatal = blockers.some((blocker) => blocker.fatal);
       return {
         all: blockers,
-        text: blockers.length ? `${count(blockers.length, "warning")}:` : "Nothing is in the way.",
+        text: blockers.length ? `${count(blockers.length, "warning")}:` : "No blockers.",
         confirm: `${back ? "Roll back" : "Change"} to ${to}${blockers.length ? " in spite of this" : ""}`,
         options: fatal && !back ? [...options, ["force", "Force: cut off the servers that cannot be reached in this mode", true]] : options,
       };

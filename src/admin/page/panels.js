@@ -65,11 +65,11 @@ function facts(now) {
   const held = now.connections;
   const facts = [
     ["Mode", now.sslMode === now.tlsMode ? now.sslMode : `${now.sslMode} (tlsMode ${now.tlsMode})`],
-    ["Means", MEANINGS[now.sslMode] ?? ""],
+    ["Policy", MEANINGS[now.sslMode] ?? ""],
     ["Since", `${clock(now.modeSince)}, ${ago(now.modeSince)}`],
     ["Set by", now.modeBy ?? "the start"],
     ["Restart", now.drift ?? `keeps ${now.sslMode}`, now.drift ? "plaintext" : ""],
-    ["Open", `${count(held.open, "connection")}: ${held.plaintext} plaintext, ${held.tls} TLS, ${held.outbound} outbound`],
+    ["Connections", `${held.open} open: ${held.plaintext} plaintext, ${held.tls} TLS, ${held.outbound} outbound`],
     ["Non-conforming", `${held.nonConforming}, of which ${held.recycling} are being recycled`, held.nonConforming ? "plaintext" : ""],
   ];
   if (now.lease) facts.push(["Lease", `held by ${now.lease.holder} for ${span(now.lease.secondsLeft)}: changes by others are refused`, "plaintext"]);
@@ -129,8 +129,8 @@ export function ready(next, mode, mayChange, accept) {
   const blockers = next?.mode === mode ? next.blockers : [];
   if (mode === MODES.at(-1)) setText(verdict, "requireSSL is the last step.");
   else if (next?.mode !== mode) setText(verdict, "Checking");
-  else if (next.ready) setText(verdict, `${next.to}: nothing is in the way.`);
-  else setText(verdict, `${next.to}: ${count(blockers.length, "blocker")} in the way.`);
+  else if (next.ready) setText(verdict, `${next.to}: no blockers.`);
+  else setText(verdict, `${next.to}: ${count(blockers.length, "blocker")}.`);
   verdict.className = next?.mode === mode && next.ready ? "good" : "";
   findings(byId("blockers"), blockers, mayChange ? accept : null);
 }

@@ -77,7 +77,7 @@ const scenarios = {
       for (const width of [1200, 360]) {
         const { page, wrong } = await open({ colorScheme, viewport: { width, height: 800 } });
         await shows(page, "clients", given.client);
-        await shows(page, "next-verdict", "in the way");
+        await shows(page, "next-verdict", "blocker");
         await page.waitForFunction(() => document.querySelectorAll("#chart path.line").length === 4);
         const across = await page.evaluate(() => document.documentElement.scrollWidth);
         assert.ok(across <= width, `${across} pixels are needed, ${width} are there`);
@@ -183,7 +183,7 @@ const scenarios = {
   async overtaken() {
     const { page } = await open();
     await page.click("#step-up");
-    await shows(page, "dialog-state", "Nothing is in the way.");
+    await shows(page, "dialog-state", "No blockers.");
     await fetch(given.signal);
     await page.click("#dialog-confirm");
     await shows(page, "dialog-findings", given.client);
