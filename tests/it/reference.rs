@@ -61,8 +61,8 @@ fn outcomes() {
 /// The fields of a connection's line: those of the source have a row each, and real lines have no others.
 #[test]
 fn log_fields() {
-    let source = source("src/telemetry/access_log.rs");
-    let line = source.split("tracing::$level!(").nth(1).unwrap().split("\"connection\"").next().unwrap();
+    let source = source("src/telemetry/ended_connection.rs");
+    let line = source.split("tracing::Level::$level,").nth(1).unwrap().split("\"connection\"").next().unwrap();
     let fields = line.lines().map(str::trim).filter(|line| !line.is_empty());
     let fields: Vec<_> = fields.map(|field| field.split([' ', ',']).next().unwrap().to_owned()).collect();
     assert_eq!(rows("log.md", "## Connection records"), fields);

@@ -36,6 +36,7 @@ fn sample(opt: &OptionSpec) -> &'static [&'static str] {
         "probeBind" => &["0.0.0.0:10"],
         "guardWindow" => &["48h"],
         "stateFile" => &["/tmp/tlsramp.state"],
+        "takeover" => &["/run/tlsramp/takeover.sock"],
         _ if opt.kind == ValueKind::Switch => &["true"],
         _ if opt.is_secret() => &["pass # word"],
         _ => &["/etc/ssl/a.pem"],
