@@ -17,7 +17,7 @@ use crate::control::ChangeError;
 use crate::limits::{ACCEPT_BACKOFF_MOST, TAKEOVER_ANSWER, TAKEOVER_PREPARE, TAKEOVER_READY};
 use crate::net::{PASSED_AT_ONCE, pass};
 
-/// TakeoverFailure a new process does not replace this one.
+/// The reason why a new process does not replace this one.
 #[derive(Debug, thiserror::Error)]
 enum GiveError {
     /// The connection was closed without a request, as by a process that only looks whether another one listens.
