@@ -25,7 +25,7 @@ pub(crate) struct Taking {
     pub(crate) pid: i32,
 }
 
-/// TakeoverFailure a running tlsramp is not replaced. It serves on.
+/// A running tlsramp was not replaced; it serves on.
 #[derive(Debug, thiserror::Error)]
 #[error("--takeover {}: cannot replace the running tlsramp: {why}", path.display())]
 pub(crate) struct TakeoverError {
