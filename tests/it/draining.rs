@@ -43,8 +43,10 @@ fn an_idle_pool_is_moved_at_once() {
     assert_eq!(status.code(), Some(0));
     // One second of it is for requests that the clients may still send.
     assert!(took < Duration::from_secs(5), "{took:?}");
-    let drained = outcomes(&proxy).into_iter().filter(|outcome| outcome == "drained").count();
-    assert!(drained >= 20, "{drained} connections were closed by the stop");
+    // The monitor's connection is moved first; a driver that loses it closes its pool itself.
+    let ended = outcomes(&proxy);
+    assert!(ended.iter().any(|outcome| outcome == "drained"), "{ended:?}");
+    assert!(ended.iter().all(|outcome| outcome == "drained" || outcome == "completed"), "{ended:?}");
 
     let upstream = mongod.address();
     let next = ["--port", &port.to_string(), "--upstream", &upstream, "--upstreamTLS", "never"];

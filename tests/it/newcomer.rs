@@ -96,7 +96,7 @@ fn without_a_command_it_is_the_status() {
     let address = admin(&proxy);
     let status = ctl(&address, "status").1;
     let lines: Vec<_> = status.lines().map(|line| line.split("  ").next().unwrap()).collect();
-    assert_eq!(lines[..5], ["Mode", "Means", "Restart", "Next step", "Clients"], "{status}");
+    assert_eq!(lines[..5], ["Mode", "Policy", "Restart", "Next step", "Clients"], "{status}");
     assert!(status.contains("requireSSL, blocked by 1 client: `ctl ready`\n"), "{status}");
     for words in [vec!["ctl", "--admin", &address], vec!["status", "--admin", &address]] {
         let (code, stdout, stderr) = ended(&run_to_end(&words));
