@@ -63,10 +63,10 @@ impl Taking {
     /// # Errors
     /// [`TakeoverError`]
     pub(crate) fn freeze(&mut self) -> Result<Handover, TakeoverError> {
-        match self.ask(&TakeoverRequest::Freeze)? {
-            TakeoverAnswer::State(state) => Ok(*state),
-            other => Err(self.failed(unexpected(other))),
-        }
+        let TakeoverAnswer::State(state) = self.ask(&TakeoverRequest::Freeze)? else {
+            return Err(self.failed(TakeoverFailure::Unexpected));
+        };
+        Ok(*state)
     }
 
     /// Reports that this process is ready. When this returns, the running tlsramp ends, and this process has to accept.
@@ -74,10 +74,10 @@ impl Taking {
     /// # Errors
     /// [`TakeoverError`]
     pub(crate) fn ready(mut self) -> Result<(), TakeoverError> {
-        match self.ask(&TakeoverRequest::Ready)? {
-            TakeoverAnswer::Replaced => Ok(()),
-            other => Err(self.failed(unexpected(other))),
-        }
+        let TakeoverAnswer::Replaced = self.ask(&TakeoverRequest::Ready)? else {
+            return Err(self.failed(TakeoverFailure::Unexpected));
+        };
+        Ok(())
     }
 
     fn ask(&mut self, request: &TakeoverRequest) -> Result<TakeoverAnswer, TakeoverError> {
@@ -97,9 +97,9 @@ fn begin(path: &Path, inherited: &mut Inherited) -> Result<Option<Taking>, Takeo
         return Err(TakeoverFailure::User { theirs, ours });
     }
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let (version, names) = match ask(&mut channel, &TakeoverRequest::Begin { protocol: PROTOCOL, version })? {
-        TakeoverAnswer::Sockets { version, sockets } => (version, sockets),
-        other => return Err(unexpected(other)),
+    let begin = TakeoverRequest::Begin { protocol: PROTOCOL, version };
+    let TakeoverAnswer::Sockets { version, sockets: names } = ask(&mut channel, &begin)? else {
+        return Err(TakeoverFailure::Unexpected);
     };
     if names.len() > TAKEOVER_SOCKETS {
         return Err(TakeoverFailure::Unexpected);
@@ -142,20 +142,17 @@ fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
     Ok(Some(UnixStream::from(OwnedFd::from(socket))))
 }
 
+/// Sends a request and receives its answer. A refusal is an error.
 fn ask(channel: &mut UnixStream, request: &TakeoverRequest) -> Result<TakeoverAnswer, TakeoverFailure> {
-    send(channel, request).and_then(|()| receive(channel)).map_err(broken)
+    match send(channel, request).and_then(|()| receive(channel)).map_err(broken)? {
+        TakeoverAnswer::Refused { reason } => {
+            Err(TakeoverFailure::Refused(crate::text::printable(&reason).to_string()))
+        }
+        answer @ (TakeoverAnswer::Sockets { .. } | TakeoverAnswer::State(_) | TakeoverAnswer::Replaced) => Ok(answer),
+    }
 }
 
 fn broken(error: io::Error) -> TakeoverFailure {
     let is_late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
     if is_late { TakeoverFailure::Silent } else { TakeoverFailure::Broken(error) }
-}
-
-fn unexpected(answer: TakeoverAnswer) -> TakeoverFailure {
-    match answer {
-        TakeoverAnswer::Refused { reason } => TakeoverFailure::Refused(crate::text::printable(&reason).to_string()),
-        TakeoverAnswer::Sockets { .. } | TakeoverAnswer::State(_) | TakeoverAnswer::Replaced => {
-            TakeoverFailure::Unexpected
-        }
-    }
 }
