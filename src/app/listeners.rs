@@ -6,14 +6,17 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::time::timeout;
+
 use super::listener_specs::lacks_ipv6;
 use super::open_routes::{BoundRoute, OpenRoutes, StagedOutbound, bound, keys};
 use super::transparency::not_transparent;
 use crate::config::{InboundSettings, Mistake, OutboundSettings, Settings};
 use crate::control::{ListenerControl, Staged};
 use crate::drain;
+use crate::limits::ACCEPT_ENDS;
 use crate::net::{ConnectionLimit, Inherited, SlotLimits, SlotUsage, TRANSPARENT_IPS, make_transparent};
-use crate::proxy::{ProxyServer, WorkerHealth};
+use crate::proxy::{OpenRoute, ProxyServer, WorkerHealth};
 use crate::route::{Route, RouteId, Routes};
 use crate::state::MemberListReader;
 
@@ -147,18 +150,24 @@ impl Listeners {
     }
 
     /// Closes the inbound listeners; later reloads do not open them again.
-    pub(super) fn close_inbound(&self) {
-        let mut state = self.state();
-        state.inbound_watch = None;
-        state.inbound.clear();
+    pub(super) async fn close_inbound(&self) {
+        let open = {
+            let mut state = self.state();
+            state.inbound_watch = None;
+            std::mem::take(&mut state.inbound)
+        };
+        close(open.into_iter().map(|open| open.open)).await;
     }
 
     /// Closes the outbound listeners; later reloads do not open them again.
-    pub(super) fn close_outbound(&self) {
-        let mut state = self.state();
-        state.outbound_watch = None;
-        state.outbound.clear();
-        state.transparent.clear();
+    pub(super) async fn close_outbound(&self) {
+        let (outbound, transparent) = {
+            let mut state = self.state();
+            state.outbound_watch = None;
+            (std::mem::take(&mut state.outbound), std::mem::take(&mut state.transparent))
+        };
+        let outbound = outbound.into_values().map(|open| open.open);
+        close(outbound.chain(transparent.into_iter().map(|open| open.open))).await;
     }
 
     /// Logs a warning if `maxIncomingConnections` exceeds what the descriptor limit allows. As in mongod, the value is
@@ -281,6 +290,20 @@ impl ListenerControl for Arc<Listeners> {
 
     fn slots(&self) -> [(&'static str, SlotUsage); 2] {
         [("inbound", self.inbound_limit.usage()), ("outbound", self.outbound_limit.usage())]
+    }
+}
+
+/// Closes routes, and waits until no worker accepts their connections any more. A driver that loses its connections in a
+/// stop connects again at once and repeats its operation once: if this process accepted the new connection, it would
+/// close that one, too, and the operation would fail.
+async fn close(routes: impl Iterator<Item = OpenRoute>) {
+    let closed = async {
+        for route in routes {
+            route.close().await;
+        }
+    };
+    if timeout(ACCEPT_ENDS, closed).await.is_err() {
+        tracing::warn!("a worker does not respond, and may still accept connections that this stop closes");
     }
 }
 

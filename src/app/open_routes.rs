@@ -31,7 +31,7 @@ pub(super) struct OpenAddress {
     pub(super) address: SocketAddr,
     /// Copies of the listening sockets.
     copies: Vec<TcpListener>,
-    _open: OpenRoute,
+    pub(super) open: OpenRoute,
 }
 
 /// Identifies an outbound listener: its address in the settings, and its index among the listeners with the same
@@ -75,7 +75,7 @@ impl OpenRoutes {
         let BoundRoute { route, address, transparent, listeners } = bound;
         let copies = self.copies(&listeners);
         let open = self.server.open(route, transparent.then_some(address), listeners, limit, watch?);
-        Some(OpenAddress { address, copies, _open: open })
+        Some(OpenAddress { address, copies, open })
     }
 
     /// Copies of the listening sockets of a process that can be replaced. Without descriptors for them, the address has

@@ -37,14 +37,14 @@ impl App {
             "stopping: no new inbound connections, waiting for open ones"
         );
         // Drops the watches that the listeners hold for later reloads.
-        listeners.close_inbound();
+        listeners.close_inbound().await;
         let inbound = drained(inbound, view, false, limit - kept, force.as_mut()).await;
         outbound.start();
         tracing::info!(
             open = observer.open_connections.count(),
             "stopping: no new outbound connections, waiting for open ones"
         );
-        listeners.close_outbound();
+        listeners.close_outbound().await;
         let left = if limit.is_zero() { limit } else { limit.saturating_sub(began.elapsed()).max(LEAST_WAIT) };
         let outbound = match inbound {
             DrainEnd::ByThemselves | DrainEnd::Overdue => drained(outbound, view, true, left, force).await,
@@ -69,8 +69,7 @@ impl App {
         takeover.iter().filter_map(|socket| socket.file.as_deref()).for_each(SocketFile::disown);
         drop(takeover);
         [&inbound, &outbound].into_iter().for_each(Drain::start);
-        listeners.close_inbound();
-        listeners.close_outbound();
+        tokio::join!(listeners.close_inbound(), listeners.close_outbound());
         let (forced, is_forced) = watch::channel(false);
         let force_each = || {
             let mut is_forced = is_forced.clone();

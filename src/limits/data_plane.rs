@@ -31,6 +31,9 @@ pub const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a connection that was accepted shortly before a stop may take to send its first bytes. A client that
 /// connects sends within a round trip.
 pub const DRAIN_SPEAK: Duration = Duration::from_secs(1);
+/// How long a stop waits until the workers accept no more connections, before it closes open ones. A worker needs one turn
+/// of its event loop.
+pub const ACCEPT_ENDS: Duration = Duration::from_secs(1);
 /// After how long a stop closes a connection of a replica set at any message boundary. Until then, most drivers have
 /// lost their monitor, and close the connections of their pools themselves.
 pub const DRAIN_ANY_BOUNDARY: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::task::{AbortHandle, yield_now};
+use tokio::task::{JoinHandle, yield_now};
 
 use super::accept_queue::wait_for_slot;
 use super::connection::serve;
@@ -30,7 +30,7 @@ pub struct ProxyServer {
 #[derive(Debug)]
 pub struct OpenRoute {
     route: Arc<ArcSwap<ServedRoute>>,
-    accepting: Vec<AbortHandle>,
+    accepting: Vec<JoinHandle<()>>,
 }
 
 impl ProxyServer {
@@ -78,11 +78,20 @@ impl OpenRoute {
     pub fn lead(&self, route: Arc<Route>) {
         self.route.store(Arc::new(ServedRoute::new(route, None)));
     }
+
+    /// Closes the listeners. Once this returns, no worker accepts a connection of the route any more.
+    pub async fn close(mut self) {
+        for accepting in std::mem::take(&mut self.accepting) {
+            accepting.abort();
+            // The error says that the task was aborted, or that its worker has ended.
+            let _ = accepting.await;
+        }
+    }
 }
 
 impl Drop for OpenRoute {
     fn drop(&mut self) {
-        self.accepting.iter().for_each(AbortHandle::abort);
+        self.accepting.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -1,11 +1,11 @@
 //! Worker threads, each with a single-threaded runtime of its own.
 
 use std::io;
-use std::thread::JoinHandle;
+use std::thread;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tokio::time::interval;
 
 use crate::limits::{BLOCKING_THREADS, WORKER_BEAT, YOUNG_CHECK};
@@ -16,7 +16,7 @@ use crate::net::wake_grown;
 pub(super) struct Worker {
     handle: Handle,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 /// Checks whether all workers still run tasks.
@@ -45,7 +45,7 @@ impl Worker {
         // The thread is started before its runtime is created. Otherwise, if the system refused the thread, the runtime
         // would be dropped here within another runtime, which panics.
         let (give, given) = std::sync::mpsc::sync_channel::<Runtime>(1);
-        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             let Ok(runtime) = given.recv() else { return };
             runtime.block_on(async {
                 let mut beat = interval(WORKER_BEAT);
@@ -72,8 +72,8 @@ impl Worker {
         Ok(Worker { handle, stop: Some(stop), thread: Some(thread) })
     }
 
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
-        self.handle.spawn(task).abort_handle()
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.handle.spawn(task)
     }
 }
 
