@@ -134,7 +134,7 @@ fn a_new_process_that_fails_leaves_the_running_one() {
         killed.signal(Signal::STOP);
         thread::sleep(Duration::from_millis(50));
         let done = old.log().objects(crate::support::Mark::START);
-        let late = done.iter().any(|line| line["message"].as_str().is_some_and(|said| said.starts_with("replaced:")));
+        let late = done.iter().any(is_replaced);
         assert!(!late, "a start within {after} ms: choose shorter times");
         killed.kill();
         serves_on();
@@ -319,28 +319,35 @@ fn nobody_notices_under_load() {
     let storm = Storm::start(port.address(), rate);
     thread::sleep(Duration::from_secs(1));
     let quiet = storm.taken();
-    let mut longest = Duration::ZERO;
+    let (mut longest, mut too_late) = (Duration::ZERO, 0);
     for round in 0..rounds {
-        if full {
-            // Every other time, a process that is killed while it starts.
-            let mut killed = ProxyBuilder::new(&args).launch();
-            thread::sleep(Duration::from_millis(2 * round));
-            killed.kill();
+        // A process that is killed while it starts. One that has replaced the old one already is the next one.
+        let mut new = ProxyBuilder::new(&args).launch();
+        thread::sleep(Duration::from_millis(round));
+        new.signal(Signal::STOP);
+        if old.log().wait(crate::support::Mark::START, Duration::from_millis(200), is_replaced).is_ok() {
+            new.signal(Signal::CONT);
+            too_late += 1;
+        } else {
+            new.kill();
+            new = ProxyBuilder::new(&args).launch();
         }
-        let new = Proxy::start(&args);
+        new.wait_ready();
         let began = Instant::now();
         let status = old.wait_exit(SOON).expect("it was replaced");
         longest = longest.max(began.elapsed());
         assert_eq!(status.code(), Some(0), "round {round}");
         old = new;
-        // A driver repeats an operation once. On a busy machine, one operation could else meet two replacements.
-        thread::sleep(Duration::from_secs(3));
+        // A driver repeats an operation once, so no operation may meet two replacements.
+        writeln!(input, "again").unwrap();
+        assert_eq!(lines.next().unwrap().unwrap(), "all");
     }
     let busy = storm.taken();
     let failed = storm.stop();
     drop(input);
     let report: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     println!("{rounds} replacements; the slowest old process took {longest:?} to end");
+    println!("new processes killed before they were ready: {}", rounds - too_late);
     println!("connects before: {}; during: {}", shown(quiet), shown(busy));
     println!("application: {} {}", report["done"], report["created"]);
     assert_eq!(failed, Vec::<String>::new());
@@ -348,6 +355,11 @@ fn nobody_notices_under_load() {
     assert_eq!((&report["events_gapless"], &report["halves_equal"]), (&json!(true), &json!(true)), "{report}");
     assert!(longest < Duration::from_secs(if full { 5 } else { 10 }), "{longest:?}");
     assert!(process::wait(&mut application, SOON).unwrap().unwrap().success());
+}
+
+/// Whether a log line says that the process was replaced.
+fn is_replaced(line: &Value) -> bool {
+    line["message"].as_str().is_some_and(|said| said.starts_with("replaced:"))
 }
 
 /// Connections at a rate: each sends a ping and reads the answer. Notes how long the connect took, and every failure.

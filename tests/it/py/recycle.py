@@ -1,7 +1,8 @@
 """A busy application on a replica set, while its connections are moved: see tests/it/recycling.rs, which starts it.
 
-Input: one JSON object: the address, how many workers, how long. Output: `ready` once everybody works; then, at the end
-of its input, one JSON object with what was done and every error that the application has seen.
+Input: one JSON object: the address, how many workers. Output: `ready` once everybody works. Then, for each further line,
+`all` once every worker has finished an operation that began after the line was read, and at the end of the input one JSON
+object with what was done and every error that the application has seen.
 """
 
 import json
@@ -42,6 +43,7 @@ class Work:
         self.task = task
         self.stop = threading.Event()
         self.errors = []
+        self.turns = [0] * task["workers"]
         self.done = {"writes": 0, "reads": 0, "transactions": 0, "compressed": 0}
         self.lock = threading.Lock()
         self.listener = Changed()
@@ -75,6 +77,7 @@ def write_and_read(work, client, number, what):
             raise AssertionError(f"document {number}/{at} is lost")
         work.count("reads")
         at += 1
+        work.turns[number] += 1
 
 
 def transact(work, client):
@@ -102,6 +105,13 @@ def watch(work, client, seen):
                 seen["events"].append(event["fullDocument"]["at"])
 
 
+def wait_for_all(work):
+    """Two more turns: the first may have begun before."""
+    wanted = [turns + 2 for turns in work.turns]
+    while any(turns < want for turns, want in zip(work.turns, wanted)) and not work.errors:
+        time.sleep(0.01)
+
+
 def main():
     # Compression that is not to be had is said by a warning.
     warnings.simplefilter("error", UserWarning)
@@ -109,7 +119,8 @@ def main():
     work = Work(task)
     client, compressed = work.client("busy"), work.client("compressed", compressors="zstd")
     client.recycling.transactions.insert_one({"first": 1})
-    client.recycling.c0.insert_one({"first": 1})
+    for number in range(4):
+        client.recycling[f"c{number}"].create_index(["worker", "at"])
     seen = {"open": False, "drained": False, "events": []}
     threads = [threading.Thread(target=work.guarded, args=("watch", lambda: watch(work, client, seen)))]
     threads[0].start()
@@ -128,7 +139,9 @@ def main():
     while min(work.done.values()) < 10 and not work.errors:
         time.sleep(0.01)
     print("ready", flush=True)
-    sys.stdin.read()
+    for _ in sys.stdin:
+        wait_for_all(work)
+        print("all", flush=True)
     work.stop.set()
     for thread in threads[1:]:
         thread.join()
