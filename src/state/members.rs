@@ -88,8 +88,8 @@ impl MemberList {
         })
     }
 
-    /// Returns the names of which the certificate of a server at `address` must contain one: the names of the members
-    /// at this address, or the address itself if there are none.
+    /// Returns the names that are accepted for a server at `address`; its certificate must contain one of them. They
+    /// are the names of the members at this address, or the address itself if there are none.
     pub fn names_at(&self, address: SocketAddr) -> Vec<ServerName<'static>> {
         let mut names = Vec::new();
         for member in self.at(address) {

@@ -19,8 +19,8 @@ use crate::tls::Material;
 pub struct Snapshot {
     /// The policy's mode.
     pub mode: Mode,
-    /// The number of the snapshot: one more for each later snapshot. The first has number 1, or the next one of the
-    /// process that this one replaces.
+    /// The number of the snapshot: one more for each later snapshot. The first has number 1. In a process that has
+    /// replaced another, the first has the number after the other process's last.
     pub generation: u64,
     /// Certificates, trusted CAs and revocation lists, ticket keys, and TLS sessions.
     pub tls: Arc<Material>,
@@ -40,7 +40,7 @@ pub struct PendingConnection {
     terminated: bool,
 }
 
-/// The settings that a connection copies at accept.
+/// The settings that a connection copies when it gets its slot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tuning {
     /// The timeouts.
@@ -60,8 +60,8 @@ pub struct SnapshotReader(Arc<SnapshotCell>);
 #[derive(Debug)]
 struct SnapshotCell {
     current: ArcSwap<Snapshot>,
-    /// Earlier snapshots. A snapshot stays alive while a pending connection or a reader holds it, which bounds their
-    /// number.
+    /// Earlier snapshots. A snapshot stays alive only while a pending connection or a reader holds it, so the number of
+    /// earlier snapshots is bounded.
     earlier: Mutex<Vec<Weak<Snapshot>>>,
 }
 
@@ -71,7 +71,8 @@ impl Snapshot {
         Snapshot { mode, generation, tls, pending: PendingCounts::default() }
     }
 
-    /// Returns the number of pending connections of this snapshot that `newer` would not admit.
+    /// Returns the number of pending connections of this snapshot that `newer` does not admit, or whose client has to
+    /// be verified again by the CAs of `newer`.
     fn pending_non_conforming(&self, newer: &Snapshot) -> usize {
         let judges_again = !Arc::ptr_eq(&self.tls, &newer.tls) && newer.tls.verifies_clients();
         let sum = |non_conforming_modes: NonConformingModes| {
@@ -125,7 +126,8 @@ impl SnapshotWriter {
         SnapshotWriter::continuing(mode, 1, tls)
     }
 
-    /// Creates the first snapshot of a process that replaces another one, with the next generation.
+    /// Creates the first snapshot, with this generation: in a process that replaces another, the one after the other
+    /// process's last.
     pub fn continuing(mode: Mode, generation: u64, tls: Arc<Material>) -> SnapshotWriter {
         let current = ArcSwap::from_pointee(Snapshot::new(mode, generation, tls));
         SnapshotWriter(Arc::new(SnapshotCell { current, earlier: Mutex::default() }))
@@ -147,8 +149,8 @@ impl SnapshotWriter {
         let last = self.current();
         let generation = last.generation + 1;
         {
-            // Added before the snapshot is replaced: a reader that sees the new snapshot finds this one among the
-            // earlier ones.
+            // Added before the snapshot is replaced, so that a reader that sees the new snapshot finds the old one
+            // here.
             let mut earlier = self.0.earlier();
             earlier.retain(|snapshot| snapshot.strong_count() > 0);
             earlier.push(Arc::downgrade(&last));
@@ -169,8 +171,8 @@ impl SnapshotReader {
         Arc::ptr_eq(&self.0.current.load(), snapshot)
     }
 
-    /// Returns the number of pending connections that the current snapshot would not admit. Each connection is judged
-    /// again before it is established.
+    /// Returns the number of pending connections that the current snapshot does not admit, or whose client it has to
+    /// verify again. Each connection is judged again before it is established.
     pub fn pending_non_conforming(&self) -> usize {
         let now = self.load();
         let earlier = self.0.earlier();
