@@ -16,22 +16,24 @@ pub const MOST_PATTERNS: usize = 64;
 pub const ALLOW_SHOWN: usize = 8;
 /// How many of its own certificate's names the admin port shows in answer to a request for another name.
 pub const HOST_NAMES_SHOWN: usize = 8;
-/// Longest such pattern, in bytes. Certificate subjects are shorter.
+/// Longest pattern for clients that are allowed at the admin port, in bytes. Certificate subjects are shorter.
 pub const PATTERN_BYTES: usize = 1024;
 /// How long a plaintext client that has disconnected still blocks `requireSSL`. One day is enough to find nightly jobs.
 pub const GUARD_WINDOW: Duration = Duration::from_secs(24 * 3600);
-/// Longest such time that can be configured. It is enough to find monthly jobs.
+/// Longest guard window that can be configured. It is enough to find monthly jobs.
 pub const GUARD_WINDOW_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Maximum number of bytes read of a password file. OpenSSL accepts passwords of up to 1,024 bytes.
 pub const PASSWORD_FILE_BYTES: u64 = 4 * 1024;
 
-/// Most PBKDF2 iterations of an encrypted private key: some seconds. OpenSSL writes 2,048 by default; OWASP recommends 600,000.
+/// Most PBKDF2 iterations of an encrypted private key: they take some seconds. OpenSSL writes 2,048 by default; OWASP
+/// recommends 600,000.
 pub const KEY_PBKDF2_ITERATIONS: u32 = 10_000_000;
 /// Most memory that scrypt may use for an encrypted private key: OpenSSL's own limit, so OpenSSL does not read a key
 /// that exceeds it either.
 pub const KEY_SCRYPT_BYTES: u64 = 32 * 1024 * 1024;
-/// Most blocks (N r p) that scrypt may compute for an encrypted private key: about a second. OpenSSL's default has 131,072.
+/// Most blocks (N r p) that scrypt may compute for an encrypted private key: they take about a second. OpenSSL's
+/// default has 131,072.
 pub const KEY_SCRYPT_BLOCKS: u64 = 4 * 1024 * 1024;
 
 /// Maximum number of data-plane workers: more than the cores of any machine on which tlsramp is expected to run.

@@ -14,7 +14,8 @@ pub const PROBE_MEMBERS: usize = 50;
 /// Pause before the other kind of link (TLS or plaintext) is tried again. If the server does not support it, each
 /// attempt writes a line to the server's log.
 pub const OTHER_LINK_AGAIN: Duration = Duration::from_secs(60);
-/// Interval at which the member lists of the local servers are checked for changes. A new member dials at once.
+/// Interval at which the member lists of the local servers are checked for changes. A new member connects to the others
+/// at once, so they have to know it soon.
 pub const ROSTER_LOOK: Duration = Duration::from_secs(1);
 /// Interval at which the interception rules are checked and connections that bypass them are searched. Missing rules
 /// are detected within ten seconds.
@@ -99,21 +100,22 @@ pub const MANAGER_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a handover waits for changes in progress. Those that probe servers take the longest.
 pub const TAKEOVER_FREEZE: Duration = Duration::from_secs(10);
-/// How long the replaced process waits for the next message of the new one, which meanwhile reads its configuration and
-/// its certificates.
+/// How long the replaced process waits for the next message of the new one, which meanwhile opens the listeners that
+/// need capabilities, drops these, and reads its files again.
 pub const TAKEOVER_PREPARE: Duration = Duration::from_secs(60);
-/// How long the replaced process stays frozen until the new one is ready. It starts its workers and opens new listeners
-/// in that time.
+/// How long the replaced process stays frozen until the new one is ready. In that time, the new one starts its workers
+/// and opens new listeners.
 pub const TAKEOVER_READY: Duration = Duration::from_secs(15);
 /// How long the new process waits for an answer of the replaced one: longer than a freeze.
 pub const TAKEOVER_ANSWER: Duration = Duration::from_secs(20);
 /// Largest message of a handover: the state file's limit, with room for the rest.
 pub const TAKEOVER_BYTES: usize = 20 * 1024 * 1024;
-/// Maximum number of sockets that go over: one for each worker of the most routes would be more than a process may open.
+/// Maximum number of sockets that are handed over. The largest number of workers times the largest number of routes is
+/// more, but a process may not open that many descriptors.
 pub const TAKEOVER_SOCKETS: usize = 16_384;
 /// How long a new process that this one has started may take to replace it.
 pub const TAKEOVER_START: Duration = Duration::from_secs(90);
-/// Interval at which such a process is checked for its end.
+/// Interval at which this process checks whether that new process has ended.
 pub const TAKEOVER_LOOK: Duration = Duration::from_millis(100);
 
 /// Timeout of the command-line client's connection to an admin port; the TLS handshake has a timeout of the same

@@ -51,15 +51,16 @@ pub const OUTBOUND_FAREWELL_SHARE: u32 = 4;
 /// CPU. With the overhead of the records, this is no more than a socket sends in one piece (64 KiB less the headers).
 /// With 4 KiB more, a second, tiny write follows every write.
 pub const RELAY_BUFFER: usize = 60 * 1024;
-/// Most bytes moved by one read during a bulk transfer, if they fit the processor's cache, for 10 % less CPU. Bytes that
-/// the sink does not accept have to be kept, so this size is not used from the start.
+/// Most bytes moved by one read during a bulk transfer, if they fit the processor's cache. Such reads take 10 % less
+/// CPU. Bytes that the sink does not accept have to be kept, so this size is not used from the start.
 pub const RELAY_BUSY: usize = 4 * RELAY_BUFFER;
 /// Full reads in a row after which a relay counts as a bulk transfer. A shorter transfer is faster without the larger
 /// buffer.
 pub const BUSY_AFTER: u8 = 4;
 
-/// Interval at which an idle worker wakes. It is long enough to cost nothing and shorter than the timers of connections,
-/// of which [`PEER_LOOK`] is the shortest in use: every half-closed connection sets one.
+/// Interval of a timer of each worker. It expires before the usual timers of connections, so that setting those does
+/// not interrupt `epoll_wait`. So it is shorter than [`PEER_LOOK`], the shortest of them, which every half-closed
+/// connection sets. It is long enough to cost nothing.
 pub const WORKER_BEAT: Duration = Duration::from_millis(400);
 /// Bytes relayed in one direction before the worker's other connections are polled. Every read counts as a full one.
 pub const RELAY_TURN: usize = 16 * RELAY_BUFFER;
@@ -119,18 +120,20 @@ pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// Percentage for inbound clients of the connections that the descriptors allow. The rest is for outbound routes: a
 /// client storm must not cut the local server off from its peers.
 pub const INBOUND_PERCENT: u64 = 80;
-/// Inbound connections reserved for members of the set. Each of the other members of the largest set (50) has one or
-/// two for heartbeats and one for replication. At most half of all connections are reserved.
+/// Inbound connections reserved for members of the set. A member has one or two for heartbeats and one for replication,
+/// so this is enough for 21 other members; a larger set needs `--memberReserve`. At most half of all connections are
+/// reserved.
 pub const MEMBER_RESERVE: usize = 64;
 /// Maximum number of accepted connections beyond the limit that wait for a slot. Each takes one descriptor, and the
-/// bytes it sends stay in the kernel. A further connection is closed, or replaces one whose address has more waiting
-/// connections. So the queue cannot keep out members whose connections come later in the kernel's accept queue.
+/// bytes it sends stay in the kernel. A further connection is closed, or replaces one of the source with the most
+/// waiting connections. A member's connection replaces any but a member's, so clients that fill the queue cannot keep
+/// members out.
 pub const WAITING_ROOM: u64 = 1024;
 /// Divisor of the number of connections that the descriptors allow. The quotient limits the number of waiting
 /// connections, but not below [`WAITING_LEAST`].
 pub const WAITING_SHARE: u64 = 8;
 /// Minimum number of places in the queue, if the descriptors allow few connections. With one place, a single silent
-/// client would keep all others out, since a new connection replaces one whose address has two.
+/// client would keep all other clients out: a connection is replaced only if its source has at least two that wait.
 pub const WAITING_LEAST: u64 = 4;
 /// Largest number of connections assumed, however high the descriptor limit is (containers often have no limit).
 pub const MOST_CONNECTIONS: u64 = 1_000_000;
@@ -138,8 +141,8 @@ pub const MOST_CONNECTIONS: u64 = 1_000_000;
 /// Maximum number of addresses tried for one name. A name with more is a mistake or an attack.
 pub const MOST_ADDRESSES: usize = 16;
 
-/// How long a DNS answer is used without a new query. A pool that opens connections sends one query, and a moved server
-/// is found within ten seconds.
+/// How long a DNS answer is used without a new query. For all connections that a pool opens at once, one query is sent,
+/// and a moved server is found within ten seconds.
 pub const RESOLUTION_FRESH: Duration = Duration::from_secs(10);
 /// How long to wait for DNS if an older answer is available.
 pub const RESOLUTION_WAIT: Duration = Duration::from_millis(500);

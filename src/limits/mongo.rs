@@ -2,23 +2,24 @@
 
 use std::time::Duration;
 
-/// How long a connection at a boundary must have been quiet before it is recycled. Drivers check whether a pooled
-/// connection was closed once it has been idle for a second by their own measure (pymongo); the additional 200 ms cover
-/// the round trip.
+/// How long a connection at a boundary must have been quiet before it is recycled. Before a driver uses a pooled
+/// connection that has been idle for a second by its own measure (pymongo), it checks whether the connection was
+/// closed; the additional 200 ms cover the round trip.
 pub const RECYCLE_QUIET: Duration = Duration::from_millis(1200);
 /// The same time for the connection of a driver's monitor, which is recycled first. A driver that loses its monitor
 /// closes each connection of its pool by itself when the current operation has ended, and no operation fails (SDAM
 /// specification). The monitor receives a stream of answers, which arrive immediately after a change of the set.
 pub const RECYCLE_QUIET_MONITOR: Duration = Duration::from_millis(20);
-/// How long before all others the connections of monitors are recycled, so that drivers which do not check whether a pooled
-/// connection was closed have cleared their pool.
+/// How much earlier than all others the connections of monitors are recycled, so that drivers that do not check whether
+/// a pooled connection was closed have cleared their pool by then.
 pub const RECYCLE_MONITORS_FIRST: Duration = Duration::from_millis(200);
 /// How long a recycle request waits for a quiet connection; after that, any boundary is used. A connection with an
 /// operation that waits without end, such as the next batch of a tailable cursor, is never quiet.
 pub const RECYCLE_ANY_BOUNDARY: Duration = Duration::from_secs(5);
-/// How long a recycle request waits for an open transaction. mongod ends a transaction after the same time
-/// (`transactionLifetimeLimitSeconds`). For the same time, a connection that reads a cursor to its end, or that sends
-/// requests that expect no reply, is recycled only when it is quiet.
+/// How long a connection with an open transaction must have been quiet before it is recycled. mongod ends a transaction
+/// after the same time (`transactionLifetimeLimitSeconds`). For the same time after the recycle request, a connection
+/// that reads a cursor to its end, or that sends requests that expect no reply, is recycled only when it is quiet for
+/// [`RECYCLE_QUIET`].
 pub const RECYCLE_TRANSACTION: Duration = Duration::from_secs(60);
 /// How long requests that expect no reply are forwarded after our end of stream was sent to the client.
 pub const LAST_REQUESTS: Duration = Duration::from_secs(1);

@@ -48,7 +48,7 @@ pub const TLS_WRITTEN: usize = TLS_WRITE + 1024;
 /// may send thousands.
 pub const CERTIFICATE_NAMES_SHOWN: usize = 16;
 
-/// Maximum number of servers whose sessions are kept per set of certificates: twice the members of the largest
+/// Maximum number of servers whose sessions are kept per set of certificates: twice the outbound routes of the largest
 /// configuration.
 pub const CLIENT_CONFIGS: usize = 2 * MOST_OUTBOUND;
 /// Maximum number of server names whose sessions a TLS client keeps, per set of certificates and names. A server has a
