@@ -36,8 +36,8 @@ pub(super) enum CapabilityError {
 }
 
 /// If the inbound route is transparent, opens its listeners and the listeners on privileged ports, then drops every
-/// capability. Otherwise drops `CAP_NET_RAW` alone, unless root runs the process. Must be called while the process has one
-/// thread.
+/// capability. Otherwise drops only `CAP_NET_RAW`, unless root runs the process. Must be called while the process has
+/// one thread.
 ///
 /// # Errors
 /// [`CapabilityError`], with every mistake that a start would report. The process must then exit.
@@ -118,8 +118,8 @@ fn drop_all() -> io::Result<()> {
     Ok(set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
 }
 
-/// Ends without an error where the kernel or a sandbox refuses: the capability is of no use to the process. The kernel
-/// lowers the ambient set with the others.
+/// A refusal by the kernel or a sandbox is no error, because the process does not use the capability. The kernel
+/// removes it from the ambient set too.
 fn drop_net_raw() {
     if geteuid().is_root() {
         return;

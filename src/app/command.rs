@@ -21,8 +21,9 @@ pub fn check_command() -> Command {
     with_options(Command::new("check").arg(network).about("Check a configuration and print what run would do").long_about(
         "Check a configuration without starting anything: reports every mistake at once, or prints what run would do. \
          Messages and exit codes are those of run. An address that is in use is a warning: the instance to be replaced \
-         may be listening there. No name but those to listen on and of outbound targets is resolved, and no server connected \
-         to, unless --network is given; what it finds are warnings.\n\n\
+         may be listening there. Without --network, check connects to no server, and resolves only the names to listen \
+         on and those of servers whose port is also that of a listener, to detect loops. What --network finds is \
+         reported as warnings.\n\n\
          Exit code: 0 if the configuration can be run, 2 if it is invalid, 1 if it cannot be run now but may be later \
          without a change (an address that no interface has yet, a name that does not resolve).",
     ))

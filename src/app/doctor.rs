@@ -1,4 +1,4 @@
-//! The checks of `doctor` that need no running proxy, for `check`.
+//! The checks of `doctor` that need no running proxy. The command `check` makes them.
 
 use std::io;
 
@@ -27,7 +27,7 @@ pub(super) struct NetworkLines {
 /// Connects to the servers of the configuration.
 ///
 /// # Errors
-/// Every name that no certificate can be for.
+/// A mistake for each server name that is neither a DNS name nor an IP address.
 pub(super) fn look_at_network(loaded: &Loaded, mode: Mode) -> Result<io::Result<NetworkLines>, Vec<Mistake>> {
     let routes = Routes::new(&loaded.settings, Resolvers::default())?;
     Ok(Builder::new_current_thread().enable_all().build().map(|runtime| {

@@ -78,8 +78,8 @@ impl OpenRoutes {
         Some(OpenAddress { address, copies, open })
     }
 
-    /// Copies of the listening sockets of a process that can be replaced. Without descriptors for them, the address has
-    /// no copies, and a process that replaces this one cannot listen on it.
+    /// Returns copies of the listening sockets, if this process can be replaced. If there are no descriptors for them,
+    /// the address has no copies, and a process that replaces this one cannot listen on that address.
     fn copies(&self, listeners: &[TcpListener]) -> Vec<TcpListener> {
         let copies = listeners.iter().filter(|_| self.keeps_copies).map(TcpListener::try_clone);
         copies.collect::<io::Result<_>>().unwrap_or_else(|error| {

@@ -68,8 +68,8 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
     })
 }
 
-/// Takes the state of the process that is replaced. Its mode stays in force, unless the configuration names another one
-/// than that process was configured with.
+/// Takes the state of the process that is replaced. Its mode stays in force, unless the configuration of this process
+/// names another mode than that of the replaced one.
 ///
 /// # Errors
 /// The mode cannot be served, or the state is invalid.
@@ -86,7 +86,8 @@ pub(super) fn take_over(handover: Handover, loaded: &Loaded) -> Result<Restored,
         .map_err(|refused| mistake(format!("the mode of the running tlsramp: {refused}")))?;
     if kept.is_none() {
         let was = running.mode().map(tracing::field::display);
-        tracing::warn!(was, %mode, "the configuration names another mode than that of the replaced process, and is used");
+        tracing::warn!(was, %mode, "the configuration names another mode than that of the replaced process; the \
+            configured mode is used");
     }
     let persisted = saved.mode.clone().filter(|persisted| persisted.wins_over(configured).is_some());
     let restored =

@@ -38,7 +38,8 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Ok(loaded) => loaded,
         Err(mistakes) => return refuse(&mistakes),
     };
-    // Called before the next step, since taken sockets may need no capabilities.
+    // Called before `open_and_drop`: a socket that is taken over need not be opened, so the capability to open it may
+    // not be needed.
     let taking = match &loaded.settings.admin.takeover {
         Some(path) => {
             // Each worker of the other process has a socket for each address.
@@ -164,7 +165,7 @@ async fn serve(
     }
 }
 
-/// Starts the proxy, and replaces the process from which it takes over.
+/// Starts the proxy. If it takes over from a running process, that process is replaced.
 ///
 /// # Errors
 /// The exit code; the reason is printed.

@@ -2,7 +2,8 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The handlers of all signals. Must be created before anything else, so that no signal is lost.
+/// The handlers of all signals. Must be created before the work that a signal is to interrupt, so that no signal is
+/// lost.
 #[derive(Debug)]
 pub struct Signals {
     pub(super) hangup: Signal,

@@ -91,7 +91,7 @@ impl App {
     /// it replaces.
     ///
     /// # Errors
-    /// [`StartError`], also if no option names an inherited socket.
+    /// [`StartError`], also for an inherited socket that does not match the options.
     pub(super) fn prepare(
         loaded: Loaded,
         arguments: &ArgMatches,
@@ -196,8 +196,8 @@ impl ReadyApp {
     }
 }
 
-/// Returns the limits of inbound and outbound connections. A connection in the accept queue uses one descriptor instead
-/// of two.
+/// Returns the limits of inbound and outbound connections. A connection that waits for a slot uses one descriptor
+/// instead of two.
 fn connection_limits(connections: u64) -> (ConnectionLimit, ConnectionLimit) {
     let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let limit = |share: u64| {

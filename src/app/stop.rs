@@ -113,8 +113,8 @@ async fn drained(
     }
 }
 
-/// The part of a time limit in which connections are closed at any boundary, or which is reserved for outbound
-/// connections.
+/// The last part of a time limit. It is used twice: in it, connections are closed at any boundary; and of the whole
+/// limit of a stop, it is kept back for outbound connections.
 fn farewell(limit: Duration) -> Duration {
     OUTBOUND_FAREWELL.min(limit / OUTBOUND_FAREWELL_SHARE)
 }

@@ -91,7 +91,7 @@ async fn give(
     given
 }
 
-/// Freezes this process, and hands over its state. On an error, it has thawed.
+/// Freezes this process, and hands over its state. On an error, this process has thawed.
 async fn give_state(channel: &mut UnixStream, app: &App, manager: &ServiceManager, pid: i32) -> Result<(), GiveError> {
     let frozen = match app.controller.freeze().await {
         Ok(frozen) => frozen,
@@ -105,7 +105,8 @@ async fn give_state(channel: &mut UnixStream, app: &App, manager: &ServiceManage
     let TakeoverRequest::Ready = receive_within(TAKEOVER_READY, channel).await? else {
         return Err(GiveError::Unexpected);
     };
-    // Before the answer, since the service manager takes the new process's notifications from now on only.
+    // Sent before the answer: after the answer, the new process notifies the service manager, which accepts
+    // notifications only from the main process.
     manager.replaced_by(pid).await;
     send_within(TAKEOVER_ANSWER, channel, &TakeoverAnswer::Replaced).await?;
     frozen.replaced();
@@ -115,13 +116,13 @@ async fn give_state(channel: &mut UnixStream, app: &App, manager: &ServiceManage
 fn refusal(uid: u32, protocol: u32) -> Option<String> {
     let ours = geteuid().as_raw();
     if uid != ours {
-        return Some(format!("it has user ID {uid}, and this process {ours}; run both as the same user"));
+        return Some(format!("the new process has user ID {uid}, the running one {ours}; run both as the same user"));
     }
     (protocol != PROTOCOL).then(|| {
         let version = env!("CARGO_PKG_VERSION");
         format!(
-            "it speaks version {protocol} of the takeover protocol, and tlsramp {version} version {PROTOCOL}; restart \
-             instead (systemctl restart)"
+            "the new process uses version {protocol} of the takeover protocol, but the running tlsramp {version} uses \
+             version {PROTOCOL}; restart instead (systemctl restart)"
         )
     })
 }

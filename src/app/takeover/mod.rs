@@ -8,10 +8,10 @@
 //! | [`TakeoverRequest::Freeze`], once the configuration is found to be good | the state; from now on it does not change |
 //! | [`TakeoverRequest::Ready`], once every listener is bound and every thread runs | it closes its connections and ends |
 //!
-//! With the last answer the new process begins to accept. Until then the running process accepts, so a connection is
-//! always accepted by one of the two, and those in the sockets' queues are kept. If the channel breaks before, the
-//! running process thaws and serves on; nothing of it was closed. The state file has one writer at any time: the running
-//! process until the freeze, then none, then the new one.
+//! With the last answer, the new process begins to accept. Until then, the running process accepts, so a connection is
+//! always accepted by one of the two, and those in the sockets' queues are kept. If the channel breaks before the last
+//! answer, the running process thaws and serves on: it has closed nothing yet. The state file has one writer at any
+//! time: the running process until the freeze, then none, then the new one.
 
 mod channel;
 mod give;
@@ -48,7 +48,7 @@ enum TakeoverAnswer {
     Refused { reason: String },
 }
 
-/// A listening socket that goes over.
+/// A listening socket that is handed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum SocketName {
@@ -60,5 +60,5 @@ enum SocketName {
     },
 }
 
-/// Incremented whenever an older process would misunderstand a message. Fields may be added without.
+/// Incremented whenever an older process would misunderstand a message. A field may be added without a new number.
 const PROTOCOL: u32 = 1;

@@ -1,4 +1,5 @@
-//! Starts the next process from the running one, with the same command line: the program may have been replaced.
+//! Starts the next process from the running one, with the same command line. The program file at its path may be a
+//! newer version by then.
 
 use std::env;
 use std::io;
@@ -10,8 +11,8 @@ use std::time::Instant;
 
 use crate::limits::{TAKEOVER_LOOK, TAKEOVER_START};
 
-/// Starts the next process, unless one that was started is not done yet. A thread waits for its end, since this process
-/// ends first if it is replaced.
+/// Starts the next process, unless one that was started before is still starting. A separate thread waits for the new
+/// process, so that this process, once it is replaced, can end without waiting for the new one.
 pub(crate) fn start_next(starting: &Arc<AtomicBool>) {
     if starting.swap(true, Ordering::Relaxed) {
         return tracing::warn!("a new process is starting already; the signal is ignored");
@@ -43,11 +44,13 @@ impl Drop for EndsStart {
 fn spawn() -> io::Result<Child> {
     let mut words = env::args_os();
     let program = words.next().ok_or(io::ErrorKind::NotFound)?;
-    // The watchdog is for the main process, whichever that is.
+    // `WATCHDOG_PID` names this process. Without it, the new process serves the watchdog too, once it is the main
+    // process.
     Command::new(program).args(words).env_remove("WATCHDOG_PID").spawn()
 }
 
-/// Waits until the new process ends, its time is over, or it has replaced this process, which resets `starting`.
+/// Waits until the new process ends, its time is over, or `starting` is false: `run` resets it when this process is
+/// replaced.
 fn wait(mut child: Child, EndsStart(starting): &EndsStart) {
     let began = Instant::now();
     let pid = child.id();
