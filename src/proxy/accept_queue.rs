@@ -15,8 +15,8 @@ use crate::limits::{DRAIN_SPEAK, SLOTS_WARNING, WAITING_LOOK};
 use crate::net::{ConnectionLimit, ConnectionSlot, QueuePlace, SlotUsage};
 use crate::telemetry::{Outcome, Record};
 
-/// Waits for a slot, then serves the connection. Stops waiting if the client closes the connection or a drain
-/// has begun a second ago.
+/// Waits for a slot, then serves the connection. Stops waiting if the client closes the connection, or a second after a
+/// drain has begun.
 pub(super) async fn wait_for_slot(
     socket: TcpStream,
     record: Record,
@@ -31,7 +31,7 @@ pub(super) async fn wait_for_slot(
         biased;
         slot = slot(&socket, &mut place, &connection_limit, &context, &route) => slot,
         () = client_closed(&socket) => return record.close(Outcome::LeftWaiting, None),
-        // A drain frees slots, and the client of a waiting connection may have sent a request.
+        // Waits for another second: a drain frees slots, and the client may have sent a request already.
         () = watch.draining_for(DRAIN_SPEAK) => return record.close(Outcome::Drained, None),
     };
     drop((place, waiting));

@@ -7,9 +7,10 @@
 //! dialled again if the new policy needs another link.
 //!
 //! The check and the insertion into the table of established connections happen under the lock of that table. A change
-//! after the check finds the connection in the table and counts it if it does not conform. The check sees the snapshot
-//! of every change that was acknowledged before the check began: the lock, or the acknowledgement itself, establishes
-//! that order. Until a connection is in the table, it is counted as pending with the snapshot by which it was judged.
+//! after the check finds the connection in the table and counts it if it does not conform. The check sees every change
+//! that was acknowledged before the check began, because a change stores its snapshot before it is acknowledged, and
+//! the check reads the snapshot under the lock. Until a connection is in the table, it is counted as pending with the
+//! snapshot by which it was judged.
 
 use tokio::net::TcpStream;
 
@@ -55,7 +56,8 @@ pub(super) async fn establish(
         Ok(permit) => permit,
         Err(refused) => return Err(refuse(Stream::Tcp(socket), refused, accepted, record).await),
     };
-    // Determined before the handshake: a dial by tlsramp itself is only recognised until its TLS handshake has ended.
+    // Determined before the handshake, because it includes the loop check: if this connection was dialled by tlsramp
+    // itself, it is recognised as such only until the dialling side has ended its TLS handshake with us.
     let destination = policy.destination(&socket, accepted);
     let mut client = ClientLeg::admit(permit.admission(), socket, &policy, accepted, record).await?;
     let mut destination = match destination {

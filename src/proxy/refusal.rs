@@ -76,8 +76,8 @@ pub(super) async fn unreachable(
     linger(leg).await;
 }
 
-/// Refuses a client that was admitted before and is no longer. The reply is a MongoDB error, because TLS has no refusal
-/// after the handshake.
+/// Refuses a client that was admitted before and that a newer policy does not admit, or that cannot be served because
+/// the policy changes too often. The reply is a MongoDB error, because TLS has no refusal after the handshake.
 pub(super) async fn after_admission(mut leg: Stream, failure: &ServeError, style: RefusalStyle, limit: Duration) {
     if style == RefusalStyle::Reply {
         // Drivers retry after `HostUnreachable`.

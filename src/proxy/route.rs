@@ -56,8 +56,8 @@ impl ServedRoute {
         ServedRoute { route, transparent, record: OnceLock::new() }
     }
 
-    /// Returns the address that the client connected to; `None` if the listener is not transparent, so that this is
-    /// always the listener's own address.
+    /// Returns the address that the client connected to, if the listener is transparent. `None` for other listeners,
+    /// which accept connections to their own address only.
     pub(super) fn connected_to(
         &self,
         socket: &TcpStream,

@@ -48,8 +48,9 @@ impl ProxyServer {
         WorkerHealth::of(&self.workers)
     }
 
-    /// Accepts connections of a route, on one listener per worker or more, until `watch` drains or the handle is dropped.
-    /// `transparent` is the listener's address if the kernel delivers connections to other addresses to it (TPROXY).
+    /// Accepts connections of a route, on at least one listener per worker, until `watch` drains or the handle is
+    /// dropped. `transparent` is the listener's address if the kernel delivers connections to other addresses to it
+    /// (TPROXY).
     pub fn open(
         &self,
         route: Arc<Route>,

@@ -3,12 +3,14 @@
 //!
 //! - A driver's monitoring connection is closed between any two messages; the driver then closes the other connections
 //!   of its pool without an error.
-//! - Other connections are closed after a second without traffic, before the request or after it; drivers then check
-//!   whether a connection is still open.
+//! - Other connections are closed at a boundary after a second without traffic; a second that has passed before the
+//!   request to recycle counts too. Drivers check whether a pooled connection is still open if it has been idle for
+//!   that long.
 //! - After five seconds, a connection is closed at any boundary; a connection with an open cursor, or with requests
-//!   that expect no reply, after a minute. If the proxy stops, after two seconds, and shortly before the end of the drain
-//!   time.
-//! - A connection in a transaction is not closed until it has been silent for a minute.
+//!   that expect no reply, after a minute. If the proxy stops, these times are two seconds and shortly before the end
+//!   of the drain time; for a server outside of a replica set or in an unknown state, always the latter.
+//! - A connection in a transaction is closed at a boundary only after a minute of silence; if the proxy stops, also
+//!   shortly before the end of the drain time.
 
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -34,7 +36,7 @@ pub(super) struct Watcher {
     progressed: bool,
     /// Whether the upstream has sent data since the client last sent data.
     answered: bool,
-    /// Whether TCP detects a dead upstream.
+    /// Whether the connection is no longer young, so that the detection of a dead upstream was switched on.
     grown: bool,
     young: Option<Young>,
     /// Held until the connection ends.

@@ -56,7 +56,7 @@ impl Worker {
                         // Resolves at a message or when the sender is dropped.
                         _ = &mut stopped => return,
                         // Setting a timer that expires earlier than all others interrupts epoll_wait, which costs two
-                        // system calls. This timer always expires earlier than the timers of connections, so setting
+                        // system calls. This timer expires earlier than the usual timers of connections, so setting
                         // those is cheap.
                         _ = beat.tick() => {}
                         _ = grown.tick() => wake_grown(),
