@@ -6,7 +6,7 @@ use std::ffi::OsString;
 /// Replaces `mongodb://` URIs after `--target`, `--upstream`, `--admin` and `--node`.
 ///
 /// # Errors
-/// A message about a URI that cannot be taken.
+/// A message about a URI that cannot be used.
 pub fn expand(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<OsString>, String> {
     let mut expanded: Vec<OsString> = Vec::new();
     let mut added: Vec<OsString> = Vec::new();
@@ -51,7 +51,8 @@ struct MongodbUri {
 }
 
 impl MongodbUri {
-    /// The server of a proxy has no TLS options of its own on the command line.
+    /// Refuses TLS options in the URI of `--upstream`, because the options of `run` with these names do not concern
+    /// this server alone.
     fn for_flag(self, flag: &str) -> Result<MongodbUri, String> {
         if flag == UPSTREAM && !self.options.is_empty() {
             return Err("it has TLS options; write HOST:PORT, and --upstreamTLS always with --sslCAFile".into());
@@ -59,7 +60,8 @@ impl MongodbUri {
         Ok(self)
     }
 
-    /// Parses a connection string of MongoDB. Without a port, it is mongod's if that makes sense for the option.
+    /// Parses a connection string of MongoDB. If it names no port, mongod's default port is used if `has_default_port`;
+    /// otherwise the string is refused.
     fn parse(text: &str, has_default_port: bool) -> Result<MongodbUri, String> {
         let Some(rest) = text.strip_prefix("mongodb://") else {
             return Err("mongodb+srv names hosts by DNS SRV records, which are not looked up; write HOST:PORT".into());
@@ -143,8 +145,8 @@ const UPSTREAM: &str = "--upstream";
 const OPTIONS: [&str; 4] = [TARGET, UPSTREAM, "--admin", "--node"];
 const FILES: [&str; 3] = ["tlsCAFile", "tlsCertificateKeyFile", "tlsCertificateKeyFilePassword"];
 const SWITCHES: [&str; 1] = ["tlsAllowInvalidCertificates"];
-/// Options of drivers that change nothing for a single connection without login. Others are errors: a misspelt `tls` must not
-/// mean plaintext.
+/// Options of drivers that change nothing for a single connection without login. All other options are errors, so that
+/// a misspelt `tls` does not mean plaintext.
 const WITHOUT_EFFECT: [&str; 6] =
     ["directConnection", "appName", "serverSelectionTimeoutMS", "connectTimeoutMS", "retryWrites", "retryReads"];
 

@@ -70,7 +70,7 @@ impl Routes {
     /// Builds the routes of the first configuration. The routes of later configurations share its resolvers.
     ///
     /// # Errors
-    /// Every name that no certificate can be for.
+    /// A mistake for each server name that is neither a DNS name nor an IP address.
     pub fn new(settings: &Settings, resolvers: Resolvers) -> Result<Routes, Vec<Mistake>> {
         Routes { resolvers, ..Routes::default() }.updated(settings)
     }
@@ -78,7 +78,7 @@ impl Routes {
     /// Builds the routes of the next configuration. A route that did not change stays the same object.
     ///
     /// # Errors
-    /// Every name that no certificate can be for.
+    /// A mistake for each server name that is neither a DNS name nor an IP address.
     pub fn updated(&self, settings: &Settings) -> Result<Routes, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let mut checked = |option: &str, value: &str, built: Result<Route, BadName>| match built {
@@ -114,7 +114,7 @@ impl Route {
     /// The inbound route.
     ///
     /// # Errors
-    /// [`BadName`] if no certificate can be for the server's name.
+    /// [`BadName`] if the server's name is neither a DNS name nor an IP address.
     pub fn inbound(inbound: &InboundSettings, resolvers: &Resolvers) -> Result<Route, BadName> {
         let upstream = match &inbound.upstream {
             UpstreamAddress::Unix(path) => Upstream::unix(path),

@@ -79,7 +79,7 @@ impl RelayStream for Stream {
             Stream::FromClient(stream) => stream.socket().take_error(),
             Stream::ToServer(stream) => stream.socket().take_error(),
         };
-        // A socket whose error cannot be read counts as lost too.
+        // A connection whose error cannot be read counts as lost.
         error.unwrap_or_else(Some)
     }
 

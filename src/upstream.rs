@@ -2,8 +2,8 @@
 //! to a weaker link.
 //!
 //! The data plane does this for every connection; the control plane does it to probe whether the server can be reached.
-//! Dialling and establishing the link are separate steps, because the local address, which the server sees as its
-//! client's address, is known after the dial.
+//! Dialling and establishing the link are separate steps, so that the caller can record the local address, which the
+//! server sees as its client's address, before the handshake.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ impl Upstream {
     /// Creates the upstream for a TCP server whose certificate must be for `certificate_name`.
     ///
     /// # Errors
-    /// [`BadName`] if no certificate can be for that name.
+    /// [`BadName`] if that name is neither a DNS name nor an IP address.
     pub fn tcp(
         resolver: Arc<Resolver>,
         name: String,
@@ -93,7 +93,8 @@ impl Upstream {
         Upstream { name: name.into(), endpoint, names }
     }
 
-    /// Returns the names of which the server's certificate must contain one; empty for a Unix socket.
+    /// Returns the names that are accepted for the server; its certificate must contain one of them. Empty for a Unix
+    /// socket.
     pub fn names(&self) -> &[ServerName<'static>] {
         &self.names
     }
