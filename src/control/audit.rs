@@ -1,5 +1,5 @@
-//! The audit log: one line for each request to change something, with caller and outcome. Each is noted in the history
-//! too.
+//! The audit log: each request to change something is logged and added to the history, with caller and outcome. A
+//! refused request for the lease or for the acceptance of a client is only added to the history.
 
 use std::time::Duration;
 
@@ -85,9 +85,9 @@ pub(super) fn rotation(history: &History, outcome: &Result<Rotated, ChangeError>
     history.note(event, caller);
 }
 
-/// Logs that `holder` acquired or released the lease, or was refused; `before` is the holder until then. Renewals, which
-/// come every few seconds in a rollout, are only logged and not noted in the history; neither is the release of a
-/// lease that is not held.
+/// Records that `holder` acquired or released the lease, or was refused; `before` is the holder until then. Renewals,
+/// which come every few seconds in a rollout, are only logged, and so is the release of a lease that is not held. A
+/// refusal is only added to the history.
 pub(super) fn lease(
     history: &History,
     before: Option<&str>,
@@ -117,7 +117,8 @@ pub(super) fn lease(
     history.note(Event::done(Action::Lease, what), caller);
 }
 
-/// Logs that a client was accepted, is no longer accepted, or that the request was refused.
+/// Records that a client was accepted, is no longer accepted, or that the request was refused. A refusal is only added
+/// to the history.
 pub(super) fn accepted(
     history: &History,
     key: &str,

@@ -47,8 +47,8 @@ impl BypassDirection {
 pub(super) struct BypassScan {
     pub(super) bypass: Vec<Bypass>,
     /// Destinations of outgoing connections that are not in `bypass`: the port is one that members use, but the
-    /// server's name is unknown. The rules redirect such connections once they are made again, if the rules apply to
-    /// all addresses.
+    /// server's name is unknown. If the rules apply to all addresses, they redirect later connections to these
+    /// destinations.
     pub(super) unnamed: Vec<SocketAddr>,
 }
 
@@ -71,8 +71,8 @@ pub(super) struct BypassRules<'a> {
 }
 
 impl BypassRules<'_> {
-    /// The direction in which a connection bypasses tlsramp; `None` if it is tlsramp's own or was redirected to
-    /// tlsramp.
+    /// The direction in which a connection may bypass tlsramp, judging by its addresses alone. `None` if it leads
+    /// neither to the fronted server nor to another member, or if its other end is on this host.
     fn direction(&self, one: &Established, own: &mut impl FnMut(IpAddr) -> bool) -> Option<BypassDirection> {
         let Established { local, remote, .. } = one;
         let direction = if Some(local.port()) == self.server {
@@ -140,7 +140,7 @@ fn canonical(one: Established) -> Established {
     Established { local: canonical(one.local), remote: canonical(one.remote), ..one }
 }
 
-/// Returns a test whether an address is this host's, which looks each address up once.
+/// Returns a closure that tells whether an address is one of this host. It looks up each address once.
 pub(super) fn own_addresses() -> impl FnMut(IpAddr) -> bool {
     let mut known = HashMap::new();
     move |ip| *known.entry(ip).or_insert_with(|| is_own(ip))

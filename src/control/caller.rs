@@ -27,7 +27,7 @@ pub enum Interface {
     Signal,
     /// A watched file that has changed.
     Watch,
-    /// The program itself: the demo.
+    /// The program itself: its start, and the changes of the demo.
     Program,
 }
 

@@ -176,7 +176,7 @@ pub enum ChangeError {
         /// The error from the operating system.
         error: String,
     },
-    /// TLS files that are out of date, while those in force are not.
+    /// The new TLS files are out of date or incomplete, while those in force are not.
     #[error("the new TLS files are expired or incomplete, unlike those in force: {}; use force to load them \
         anyway", .0.join("; "))]
     Unusable(Vec<String>),

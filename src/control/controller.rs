@@ -59,7 +59,7 @@ pub struct Controller {
 /// The parts from which a controller is built.
 #[derive(Debug)]
 pub struct ControllerParts {
-    /// This proxy's own connections that the other end has not accepted yet.
+    /// This proxy's own connections that their servers have not answered yet, to detect loops.
     pub dials: OwnDials,
     /// The writer of the snapshot.
     pub writer: SnapshotWriter,
@@ -71,7 +71,7 @@ pub struct ControllerParts {
     pub routes: Arc<Routes>,
     /// The resolvers of all servers.
     pub resolvers: Resolvers,
-    /// The settings that connections copy at accept.
+    /// The settings that a connection copies when it gets its slot.
     pub tuning: watch::Sender<Tuning>,
     /// The listeners.
     pub listeners: Arc<dyn ListenerControl>,
@@ -309,7 +309,7 @@ impl Controller {
     }
 }
 
-/// The part of the settings that connections copy at accept.
+/// The part of the settings that a connection copies when it gets its slot.
 pub fn tuning(settings: &Settings) -> Tuning {
     Tuning { timeouts: settings.timeouts, refusal: settings.refusal }
 }

@@ -1,4 +1,4 @@
-//! The state that goes over to the process that replaces this one.
+//! The state that is handed over to the process that replaces this one.
 
 use std::time::SystemTime;
 
@@ -44,7 +44,7 @@ pub struct ModeChange {
     pub by: Option<Caller>,
 }
 
-/// State that goes over from a process to the one that replaces it, and that a restart loses.
+/// State that a process hands over to the one that replaces it, and that a restart loses.
 #[derive(Debug)]
 pub struct Carried {
     /// The last change of the mode.

@@ -46,7 +46,8 @@ impl Lease {
         Some((&held.holder, left))
     }
 
-    /// The holder and the remaining time, if the lease refuses a change by `holder` (`None`: a caller without a name).
+    /// The holder and the remaining time, if the lease refuses a change by the caller `name` (`None`: a caller without
+    /// a name).
     pub(super) fn keeps_out(&self, name: Option<&str>, now: Instant) -> Option<(&str, Duration)> {
         self.held(now).filter(|(holder, _)| name != Some(*holder))
     }

@@ -22,7 +22,7 @@ pub struct LinkHealth {
     /// The route and the destination.
     pub key: LinkKey,
     redirected: Option<SocketAddr>,
-    /// The names of which the server's certificate must have at least one.
+    /// The names that are accepted for the server; its certificate must contain one of them.
     pub names: Vec<ServerName<'static>>,
     /// Whether the last link was TLS or plaintext.
     pub link: Option<Link>,
@@ -36,7 +36,7 @@ pub struct LinkHealth {
     pub failure: Option<LinkFailure>,
     /// The option that names the server so that its certificate verifies, if one is known.
     pub suggestion: Option<String>,
-    /// Whether the last probe failed; the list of servers shows that already.
+    /// Whether the last probe failed. Then the list of servers has a warning already.
     probed_down: bool,
 }
 

@@ -13,7 +13,7 @@
 //! | [`recycle`], [`draining`] | recycling of non-conforming connections; of all connections at a stop |
 //! | [`mod@status`], [`mod@traffic`], [`mod@metrics`], [`answer_limit`] | reports, and the bound on large ones |
 //! | [`running`], [`lease`], [`member_names`] | the running state outside of the snapshot |
-//! | [`handover`] | the state that goes over to the process that replaces this one |
+//! | [`handover`] | the state that is handed over to the process that replaces this one |
 //! | [`state_file`], [`history`], [`audit`], [`refusals`] | state that outlives a restart; the log of changes; the last refused reload and rotation |
 //! | [`bypass_scan`], [`interception_state`] | connections of this host that bypass the proxy; the monitor's last results |
 

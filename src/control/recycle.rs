@@ -36,10 +36,11 @@ pub(super) enum Risk {
 /// them to end.
 ///
 /// Connections at risk are left open, unless forced. Those with unacknowledged requests are recycled even without
-/// force: such requests that arrive after tlsramp has closed its sending side are still forwarded, so only one that is
-/// in transit when the connection is reset can be lost. Connections of a member in initial sync are recycled with a
-/// warning: most of them are heartbeats; a long read of a sync is ended between two batches, which the server treats as
-/// a network error, and from MongoDB 4.4 on it resumes the sync; and a rollout cannot wait for a sync of several days.
+/// force: such a request is still forwarded if it arrives after tlsramp has closed its sending side, so only one that
+/// is in transit when the connection is reset can be lost. Connections of a member in initial sync are recycled with a
+/// warning, because a rollout cannot wait for a sync of several days. Most of these connections are for heartbeats. A
+/// long read of the sync is ended between two batches; the member treats this as a network error, and from MongoDB 4.4
+/// on, it resumes the sync.
 pub(super) async fn recycle(view: &View, request: Recycle, caller: &Caller) -> Recycled {
     view.recheck_certificates().await;
     let servers = view.servers();

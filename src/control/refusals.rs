@@ -24,7 +24,7 @@ pub struct StandingRefusal {
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(Mutex<Standing>);
 
-/// The last refusal of each kind, until one of that kind succeeds.
+/// The last refusal of each kind, until a change of that kind succeeds.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Standing {
     pub(crate) rotation: Option<StandingRefusal>,

@@ -10,7 +10,8 @@ use rustls::pki_types::ServerName;
 use crate::net::HostPort;
 use crate::tls::PeerFault;
 
-/// The original destination of redirected connections, and the names of which the server's certificate must have one.
+/// The original destination of redirected connections, and the names that are accepted for the server; its certificate
+/// must contain one of them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RedirectedServer<'a> {
     pub(crate) address: SocketAddr,

@@ -21,7 +21,7 @@ pub(super) struct RunningState {
     pub(super) lease: Lease,
     /// The time at which the mode was last changed, or of the start.
     pub(super) mode_since: SystemTime,
-    /// The caller who changed it last; `None` for the mode at the start.
+    /// The caller who changed the mode last; `None` for the mode at the start.
     pub(super) mode_by: Option<Caller>,
 }
 

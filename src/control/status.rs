@@ -32,7 +32,7 @@ pub struct StatusReport {
     pub snapshot: Arc<Snapshot>,
     /// The time at which the mode was last changed, or of the start.
     pub mode_since: SystemTime,
-    /// The caller who changed it last, as in the history; `None` for the mode at the start.
+    /// The caller who changed the mode last, as in the history; `None` for the mode at the start.
     pub mode_by: Option<Caller>,
     /// The mode in flags and file now.
     pub configured: Mode,
@@ -50,7 +50,8 @@ pub struct StatusReport {
     pub links: Vec<LinkHealth>,
     /// The known members of the set.
     pub members: Arc<MemberList>,
-    /// Whether the interception rules are in force; `None` if they were never expected and never seen.
+    /// Whether the interception rules were in force at the last check; `None` before the first check, or if no rules
+    /// are expected.
     pub redirect: Option<bool>,
     /// Connections that bypass this proxy.
     pub bypass: Vec<Bypass>,
@@ -110,7 +111,8 @@ fn report(view: &View, configured: Mode, spelling: Spelling) -> StatusReport {
         missing.iter().filter(|rules| rules.critical).map(|rules| rules.text.clone()).collect();
     let (expired, expiring) = expiry_warnings(&snapshot.tls);
     critical.extend(expired);
-    // A revocation list on disk that is not in force does not stop the clients that it revokes.
+    // Critical, since a refused file may be a revocation list: until it is in force, the clients that it revokes can
+    // connect.
     critical.extend(refused.warnings());
     let mut warnings = critical.clone();
     warnings.extend(drift.iter().cloned());

@@ -21,13 +21,13 @@ pub(crate) async fn look_for_bypass(view: &View) {
         return view.interception().set_scan(BypassScan::default());
     }
     let look = move || {
-        // Reading the descriptors takes time for each connection of this process: they are read only if addresses do
-        // not suffice.
+        // Reading the descriptors takes time for each connection of this process, so they are read only if the
+        // addresses do not suffice.
         let own = LazyCell::new(own_sockets);
         let (rules, mut here) = (BypassRules { server, transparent, members: &members }, own_addresses());
         let mut all = connections(&rules, &mut here);
-        // Inode 0 means not accepted yet. It may be a connection of tlsramp, which has the server's address under
-        // TPROXY.
+        // Inode 0 means that the connection is not accepted yet, so it is unknown whose it is. It may be a client's
+        // connection to tlsramp: under TPROXY, such a connection has the server's address, and would count as a bypass.
         all.retain(|one| one.inode != 0);
         let mut found = scan(&all, &rules, &mut here, |one| own.contains(&one.inode));
         if !found.bypass.is_empty() {

@@ -73,8 +73,8 @@ pub(crate) async fn blockers_by(
 async fn found(view: &View, to: Mode, unreachable: Vec<Unreachable>) -> Vec<Blocker> {
     let mut blockers = Vec::new();
     for server in unreachable {
-        // A server that is unreachable by its present link already does not block this change, unless the new mode
-        // dials servers by TLS and the link to this one is TLS.
+        // If a server is unreachable by its present link already, it blocks this change only if the new mode dials
+        // servers by TLS and the link to this server is TLS.
         if server.by_the_change || (server.link == Link::Tls && to.dials_tls()) {
             blockers.push(upstream(server, to));
         }
@@ -173,8 +173,8 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
         fatal: by_the_change,
         text: if bypasses {
             format!(
-                "connections to {upstream} were made before the redirect; once they are made again, {to} uses {kind} \
-                 for them, and a trial of that failed: {reason}"
+                "connections to {upstream} were made before the redirect and bypass tlsramp; new ones will pass \
+                 through tlsramp, which in {to} uses {kind} for them, and an attempt failed: {reason}"
             )
         } else {
             format!("in {to}, connections to {upstream} ({route}) use {kind}, which fails: {reason}")
@@ -186,7 +186,7 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
     }
 }
 
-/// The remedy for a destination that was dialled lately and has no connection now.
+/// The remedy for a destination that was dialled within the guard window and has no connection now.
 const NOT_CONNECTED: &str = "; no connection to it is open: if it is no longer used, wait until --guardWindow has \
      passed, or shorten --guardWindow";
 

@@ -26,9 +26,9 @@ pub fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<
 /// have.
 ///
 /// # Errors
-/// [`ChangeError::Unusable`], unless forced, if the new files have such a fault and those in force do not have it. With
+/// [`ChangeError::Unusable`], unless forced, if the new files have such a fault that those in force do not have. With
 /// an expired certificate, no client could connect; with an expired revocation list, no client that presents a
-/// certificate could.
+/// certificate could. If peers are certainly refused with the files in force, any files may replace them.
 pub(crate) fn outdated(running: &Material, coming: &Material, force: bool) -> Result<Vec<String>, ChangeError> {
     let now = now_secs();
     let (found, before) = (coming.unusable(now), running.unusable(now));

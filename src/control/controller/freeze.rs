@@ -1,5 +1,5 @@
-//! Freezes the controller while its state goes over to the process that replaces this one. Requests for changes wait
-//! until the controller thaws, or fail once this process is replaced.
+//! Freezes the controller while its state is handed over to the process that replaces this one. Requests for changes
+//! wait until the controller thaws, or fail once this process is replaced.
 
 use std::sync::Arc;
 
@@ -24,11 +24,12 @@ impl Controller {
     /// Freezes the controller, once changes in progress are done.
     ///
     /// # Errors
-    /// [`ChangeError::Busy`] if they take too long.
+    /// [`ChangeError::Busy`] if these changes take too long.
     pub async fn freeze(self: &Arc<Self>) -> Result<Frozen, ChangeError> {
         self.phase.send_replace(ChangePhase::Frozen);
         let quiet = async {
-            // Changes that were requested before are in this lock's queue.
+            // Changes that were requested before the freeze hold this lock or wait for it, so they are done once it is
+            // acquired here.
             drop(self.changing.lock().await);
             self.saver.pause().await
         };
@@ -41,7 +42,7 @@ impl Controller {
         }
     }
 
-    /// Returns once changes are taken: at once, unless the state is being handed over.
+    /// Returns once changes are accepted: at once, unless the state is being handed over.
     ///
     /// # Errors
     /// [`ChangeError::Replaced`]

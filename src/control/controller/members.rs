@@ -30,7 +30,7 @@ impl Controller {
     async fn replace_members(&self, names: &MemberSets) -> Result<Vec<String>, ChangeError> {
         let newer = NamedSets::parse(&names.sets).map_err(ChangeError::Names)?;
         {
-            // A change in progress may be verifying servers by the present names: waits until it is done.
+            // Waits until a change in progress is done, because it may be verifying servers by the present names.
             let _changing = self.changing.lock().await;
             if !names.force {
                 self.check_lease(names.holder.as_deref())?;

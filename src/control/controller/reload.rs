@@ -19,7 +19,7 @@ impl Controller {
     /// has not changed, the mode in force stays; if it has, the change is checked as an unforced step.
     ///
     /// # Errors
-    /// [`ChangeError`], with every reason for the refusal.
+    /// [`ChangeError`]: the first check that fails, with all its reasons.
     pub async fn reload(self: &Arc<Self>, caller: &Caller) -> Result<Changed, ChangeError> {
         self.reload_by(self.view.arguments().clone(), false, caller).await
     }

@@ -71,14 +71,15 @@ async fn examine(view: &Arc<View>) -> DoctorReport {
     findings.push(local::descriptors_of_this_process(settings));
     look_for_bypass(view).await;
     let mut interception = interception(view);
-    // The server's present answer counts, also if the server is not probed.
+    // The server's answer to this check counts, also if the server is not probed.
     interception.advertised = own.first().map(|me| me.port).filter(|_| me.is_some()).or(interception.advertised);
     findings.push(around::rules(&interception, mode));
     findings.extend(around::ways_around(view, &interception, me.as_deref()));
     DoctorReport { mode, checked: SystemTime::now(), findings: sorted(findings) }
 }
 
-/// The checks of a configuration that need no network. Loading it has warned about validity and key usages.
+/// The checks of a configuration that need no network, except those of validity and key usages, about which the load of
+/// the configuration has warned.
 #[must_use]
 pub fn check_configuration(loaded: &Loaded, mode: Mode) -> Vec<DoctorFinding> {
     let settings = &loaded.settings;

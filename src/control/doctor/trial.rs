@@ -152,7 +152,8 @@ async fn access(session: &mut ProbeSession) -> Option<LocalAccess> {
             let demanded = security.is_ok_and(|security| {
                 security.get_str("authorization").is_ok_and(|it| it == "enabled") || security.get_str("keyFile").is_ok()
             });
-            // An arbiter has no users, and answers this while the exception is open.
+            // An arbiter has no users. While the exception is open, it answers this command although it demands
+            // authentication.
             Some(if demanded { LocalAccess::FirstUser } else { LocalAccess::Everything })
         }
         Err(UNAUTHORIZED) => match session.ask(&rawdoc! { "replSetGetStatus": 1 }).await? {

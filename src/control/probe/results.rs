@@ -64,7 +64,7 @@ impl ServerStatus {
 pub(crate) struct Traffic {
     /// The number of open connections to the server.
     pub(crate) open: usize,
-    /// The reason and the time, in milliseconds since 1970, of the last dial if it failed and dials are recent.
+    /// If the last dial failed and is recent: the reason, and the time in milliseconds since 1970.
     pub(crate) failing: Option<(LinkFailure, i64)>,
 }
 
@@ -106,8 +106,8 @@ pub(crate) struct Unreachable {
     pub(crate) remedy: Option<String>,
     /// Whether the change would cause the failure: the present kind of link works.
     pub(crate) by_the_change: bool,
-    /// Whether the server's connections bypass tlsramp until they are made again.
+    /// Whether the server's connections bypass tlsramp, since they are older than the rules.
     pub(crate) bypasses: bool,
-    /// The number of open connections to the server; `None` if no connection has dialled it.
+    /// The number of open connections to the server; `None` if none was made lately, or if they bypass tlsramp.
     pub(crate) open: Option<usize>,
 }

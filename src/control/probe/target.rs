@@ -160,7 +160,7 @@ impl ProbeTarget {
         loop {
             let now = snapshot.load();
             self.probe(&now).await;
-            // A changed policy is probed at once, since the kind of link may differ.
+            // After a change of the policy, the next probe is made at once, since the kind of link may differ.
             if snapshot.load().generation == now.generation {
                 tokio::select! {
                     () = sleep(PROBE_EVERY) => {}

@@ -52,7 +52,7 @@ impl ProbeTarget {
         failed.map(found)
     }
 
-    /// The reason why the link in use fails, by the last probe or by a later connection; `None` if it works.
+    /// The reason why the link in use fails, according to the last probe or to a later connection; `None` if it works.
     fn failing(&self, traffic: &Traffic) -> Option<LinkFailure> {
         let seen = self.seen();
         let checked = seen.checked.map(millis);
@@ -65,7 +65,8 @@ impl ProbeTarget {
         down.then(|| LinkFailure { text: seen.reason.clone().unwrap_or_default(), fault: seen.fault.clone() })
     }
 
-    /// Whether the link in use can be made, by the last probe, or by a trial now if the server is not probed.
+    /// Whether the link in use can be made, according to the last probe (true before the first), or to a trial now if
+    /// the server is not probed.
     async fn is_up(&self, snapshot: &Snapshot) -> bool {
         if self.probed {
             let seen = self.seen();
@@ -116,7 +117,7 @@ impl ProbeTarget {
         session.close().await;
         match answer {
             Some(HelloOutcome::Closed(text)) => Some(LinkFailure { text, fault: PeerFault::Other }),
-            // Other errors are not caused by the link.
+            // Another error is not caused by the kind of link.
             Some(HelloOutcome::Refused(failure)) => {
                 Some(failure).filter(|failure| failure.fault == PeerFault::WantsTls)
             }
