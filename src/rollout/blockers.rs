@@ -67,8 +67,8 @@ impl Rollout {
                     return Ok(ready.blockers);
                 }
                 let open = handle.client.connections(false).await?.value.connections;
-                // Members follow the policy of their own tlsramp: before any node takes the step to `disabled`, all
-                // dial plaintext.
+                // Members are not waited for: they follow the policy of their own tlsramp, and before any node takes
+                // the step to `disabled`, all dial plaintext.
                 let blocks = |one: &BlockerReply| !one.member && !comes_by_a_node(one, &open, &links);
                 Ok(ready.blockers.into_iter().filter(blocks).collect())
             }
@@ -118,7 +118,7 @@ pub(super) fn in_a_line(blockers: &[BlockerReply]) -> String {
     named.join("; ")
 }
 
-/// The command that prints how to end connections that bypass tlsramp, since they do not end by themselves.
+/// Names the command that prints how to end connections that bypass tlsramp, since they do not end by themselves.
 fn hint(blockers: &[BlockerReply], ctl: &str, to: Mode) -> String {
     if !blockers.iter().any(|blocker| blocker.kind == BlockerKind::Bypass) {
         return String::new();

@@ -101,8 +101,8 @@ impl Rollout {
         }
     }
 
-    /// The result of a request. `None` if the request failed, for example while a node was restarted, and may be tried
-    /// again; all nodes can be reached then.
+    /// The result of a request. `None`: the request failed, for example while a node was restarted, but all nodes can
+    /// be reached again, so it may be tried again.
     ///
     /// # Errors
     /// The request failed too many times in a row.

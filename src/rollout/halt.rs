@@ -6,9 +6,10 @@ use std::fmt::Display;
 pub(super) enum Halt {
     /// Nothing has failed: the operator has to act first, or a client is still connected.
     Stopped(String),
-    /// A node has failed; `--autoRollback` takes all of them back.
+    /// A node has failed; `--autoRollback` takes all nodes back.
     Failed(String),
-    /// A node has failed, and all nodes are back in the modes that they had before the rollout.
+    /// All nodes are back in earlier modes, but a node has failed: in the upgrade, or in the check from outside after a
+    /// step back.
     TakenBack(String),
     /// A signal was received.
     Interrupted,

@@ -1,7 +1,8 @@
-//! The log of a rollout: plain text, one appended line for each event. It is read back for the modes that nodes had
-//! before the rollout.
+//! The log of a rollout: plain text, one appended line for each event. It is read back at the start of the next
+//! rollout.
 //!
-//! Only a rollback and a resumed rollout read it, since no node remembers its earlier modes. The next step is decided
+//! No node remembers its earlier modes. A rollback and a resumed rollout take from the log the modes that nodes had
+//! before the rollout, and every rollout reports nodes that are below their last mode in it. The next step is decided
 //! by the nodes' own answers.
 
 use std::cell::Cell;

@@ -1,5 +1,5 @@
 //! Nodes whose mode has fallen behind: below the node's last mode in the log, or more than one rung below the other
-//! nodes. No rollout leaves a node so. The usual cause is a restart without the state file. PURE.
+//! nodes. A rollout causes neither. The usual cause is a restart without the state file. PURE.
 
 use std::collections::BTreeMap;
 

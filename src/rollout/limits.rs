@@ -10,7 +10,8 @@ pub(super) const LEASE: Duration = Duration::from_secs(60);
 pub(super) const LEASE_RENEWAL: Duration = Duration::from_secs(20);
 /// Default of `--wait`.
 pub(super) const WAIT: Duration = Duration::from_secs(600);
-/// Interval at which a condition is polled: short for an operator, and long for the log of a node.
+/// Interval at which a condition is polled: short enough for an operator who waits, and long enough not to fill the log
+/// of a node.
 pub(super) const POLL: Duration = Duration::from_secs(1);
 /// Interval between two recycle requests for the remaining old connections.
 pub(super) const RECYCLE: Duration = Duration::from_secs(3);

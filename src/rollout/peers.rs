@@ -41,7 +41,7 @@ pub(super) struct ListedNodes {
     local: Vec<LocalNames>,
 }
 
-/// Names and addresses of servers that are valid at one node only.
+/// Names and addresses of servers, as one node knows them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct LocalNames {
     /// Servers of the node's outbound routes that are listed nodes, in lower case.

@@ -7,14 +7,14 @@
 //! A proxy beside an application has outbound links only. They follow the same rule as a member's: TLS from `preferSSL`
 //! on. By then every server accepts TLS, since all nodes have passed `allowSSL`. No server requires TLS before all
 //! nodes dial TLS, since all pass `preferSSL` before any takes `requireSSL`. So any order within a rung is safe. The
-//! step of such a proxy affects writes, so it comes between the steps of the secondaries and that of the primary,
-//! whichever go first (see Down).
+//! step of such a proxy affects writes, so it comes after the secondaries and before the primary or, where the primary
+//! goes first (see Down), after the primary and before the secondaries.
 //!
 //! **Down**: the highest rung first, all nodes, one rung at a time. So no node dials plaintext or refuses TLS before
 //! all others are prepared: when the first node dials plaintext again (`allowSSL`), all have left `requireSSL`; when
 //! the first node refuses TLS (`disabled`), all dial plaintext. Any order within a rung is safe for the links between
-//! nodes. The order is chosen for clients: the primary goes first if the step admits clients that were refused, and
-//! last if it refuses some.
+//! nodes. The order is chosen for clients: in the step to `disabled`, which refuses TLS clients, the primary goes last;
+//! in the other steps, it goes first.
 
 use crate::policy::Mode;
 
@@ -44,14 +44,15 @@ pub(super) struct PlannedStep {
     pub(super) to: Mode,
 }
 
-/// The next step up to a mode. `None`: no node is below the mode, or no node on the next rung is able.
+/// The next step up to a mode. `None`: no node is below the mode, or no node on the lowest rung is able to step.
 pub(super) fn up(positions: &[Position], target: Mode) -> Option<PlannedStep> {
     let lowest = positions.iter().map(|position| position.mode).min().filter(|mode| *mode < target)?;
     let to = above(lowest)?;
     first(positions, |position| position.mode == lowest, false).map(|node| PlannedStep { node, to })
 }
 
-/// The next step down to each node's target. `None`: no node is above its target, or no node on the next rung is able.
+/// The next step down to each node's target. `None`: no node is above its target, or none of those on the highest such
+/// rung is able to step.
 pub(super) fn down(positions: &[Position], targets: &[Mode]) -> Option<PlannedStep> {
     let left = |node: usize, position: &Position| targets.get(node).is_some_and(|target| position.mode > *target);
     let above_target = positions.iter().enumerate().filter(|(node, position)| left(*node, position));

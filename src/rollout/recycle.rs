@@ -72,7 +72,7 @@ impl Rollout {
             return Ok(None);
         }
         self.display.activity(node, "recycling old connections");
-        // Connections at risk are recycled only with force, and --grace has to end them too.
+        // With --grace, connections at risk have to end too, and these are recycled only with force.
         let request = RecycleParameters { force: self.grace.is_some(), grace_secs: self.grace, wait_secs: None };
         let reply = client.recycle(&request).await.map_err(failed)?.value;
         let RecycleReply { moved, cut, ended, .. } = reply;

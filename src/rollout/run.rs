@@ -170,7 +170,7 @@ async fn end(rollout: &Rollout, goal: &Goal, ended: Result<(), Halt>) -> u8 {
     for node in nodes.iter().flatten().filter(|_| is_complete) {
         rollout.journal.done(&node.name, node.mode);
     }
-    // After an incomplete rollout, files are not compared: they should not name these modes.
+    // After an incomplete rollout, files are not compared, because the nodes are not to stay in these modes.
     let disagreements = if is_complete { summary::disagreements(&nodes) } else { Vec::new() };
     disagreements.iter().for_each(loud);
     let standing = summary::standing(&names, &nodes, &rollout.last_modes.borrow());

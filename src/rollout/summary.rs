@@ -57,7 +57,8 @@ pub(super) fn disagreements(nodes: &[Result<Node, AnswerError>]) -> Vec<String> 
 pub(super) fn advice(halt: &Halt) -> &'static str {
     match halt {
         Halt::Stopped(_) => {
-            "nothing has failed; after that, run the same command again: it continues from the present modes"
+            "nothing has failed; once the reason is gone, run the same command again: it continues from the present \
+             modes"
         }
         Halt::Failed(_) => {
             "every node stays in its mode, and these modes work together; check that node, then run the same command \

@@ -1,4 +1,4 @@
-//! The MongoDB servers that are connected to the nodes, and those of them that are not listed nodes.
+//! The MongoDB servers that are connected to the nodes, and which of these servers are not listed nodes.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -11,7 +11,8 @@ use crate::policy::Mode;
 /// Upgrades from the nodes' present modes. `unreached` are the servers that were unreachable before the first step.
 ///
 /// # Errors
-/// The reason for stopping. All nodes are within one rung of each other then, so they still work together.
+/// The reason for stopping. If all nodes were within one rung of each other before, they still are, so they work
+/// together.
 pub(super) async fn upgrade(rollout: &Rollout, target: Mode, unreached: &UnreachedServers) -> Result<(), Halt> {
     loop {
         let nodes = rollout.healthy(target).await?;
