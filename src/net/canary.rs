@@ -4,9 +4,9 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The address of the canary. While the interception rules are in force, the first rule of their output chain redirects
-/// it to our own port `redirected_to`. A sidecar dials it every few seconds to detect that its rules are gone:
-/// reloading a firewall removes all tables. There is no other sign of that, since connections then simply bypass the
-/// sidecar.
+/// it to our own port `redirected_to`. A sidecar dials the canary every few seconds to detect that the rules are gone,
+/// for example because a reload of the firewall has removed all tables. There is no other sign, since connections then
+/// simply bypass the sidecar.
 ///
 /// The address is `127.116.H.L:1`, where H and L are the high and the low byte of the port, so that two sidecars on one
 /// host have different canaries. Packets to 127/8 never leave the host, and no process listens on TCP port 1 (tcpmux):

@@ -2,9 +2,9 @@
 //!
 //! Some slots are reserved for members of the replica set. A connection that gets no slot waits in a bounded queue; the
 //! accept loop never waits. A free slot goes to a waiting member first, then to a waiting client that has sent
-//! something; of several, to the one whose source holds the fewest slots. If all slots are taken and such a member or
-//! client waits, the oldest silent connection of the source with the most silent connections is asked to close. See
-//! [`ConnectionLimit`] for the rule.
+//! something, then to a silent one; among several clients of one kind, to the one whose source holds the fewest slots.
+//! If all slots are taken while a member waits, or a client that has sent something, the oldest silent connection of
+//! the source with the most silent connections may be asked to close. See [`ConnectionLimit`] for the rule.
 
 mod queue;
 mod silent;
@@ -30,18 +30,23 @@ use table::SlotTable;
 /// client. It is *in use* if its client has sent, within the last 30 s, a request that followed an answer and came more
 /// than 10 s after the connection was established.
 ///
-/// The silent connection to close is the oldest one of the source with the most silent connections. It is asked to
-/// close only if it has been silent for over 10 s, is not the source's last silent connection, and does not belong to a
-/// member; and only for one of these: any waiting member; a waiting client of the same source that has sent something;
-/// such a client of another source, if that other source has fewer slots that are not in use than the first source has
-/// silent slots. If several clients qualify, the one whose source has the fewest slots not in use comes first, and it
-/// gets the slot even if other clients wait.
+/// The silent connection to close is the oldest one of the source with the most silent connections. It must have been
+/// silent for over 10 s, must not be the source's last silent connection, and must not be a member's. It is asked to
+/// close only for one of these waiting connections:
+///
+/// - a member;
+/// - a client of the same source that has sent something;
+/// - a client of another source that has sent something, if U < S. U is the number of slots of that client's source
+///   that are not in use, S the number of silent slots of the source that loses one.
+///
+/// If several clients qualify, a slot is freed for the one whose source has the fewest slots that are not in use. No
+/// other waiting client gets that slot, but a waiting member does.
 ///
 /// So an application whose connections carry requests gets the slots of a silent source, however many slots it holds
 /// itself. An attacker whose connections do nothing, whether they are silent, in the handshake, or established and
-/// idle, takes no further slot from a silent pool once it holds as many as that pool. Only continuing requests count,
-/// since one message, or a burst of messages, costs nothing: to evict a pool that is no larger than the attacker's own
-/// number of connections, the attacker has to keep these connections busy at the server, as a real application does.
+/// idle, takes no further slot from a silent source once the attacker holds as many slots as that source has silent
+/// ones. Only continuing requests count, since one message, or a burst of messages, costs nothing: to take more slots,
+/// the attacker has to keep its own connections busy at the server, as a real application does.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimit(Arc<Mutex<SlotTable>>);
 
@@ -131,8 +136,8 @@ impl ConnectionLimit {
         self.table().make_room(Instant::now(), is_member);
     }
 
-    /// Returns whether to warn that all slots are taken: true once, and again only after a slot was granted without
-    /// waiting.
+    /// Returns whether to warn that all slots are taken: true once, and again only after a slot that is not reserved
+    /// was granted without waiting.
     pub fn says_full(&self) -> bool {
         !std::mem::replace(&mut self.table().said, true)
     }
@@ -214,7 +219,7 @@ impl QueuePlace {
     /// Returns the slot if one is granted within `limit`, or else `None`.
     ///
     /// # Errors
-    /// [`TooMany`] if the place was lost to an address with fewer waiting connections.
+    /// [`TooMany`] if another connection has taken the place in the queue.
     pub async fn slot_within(&mut self, limit: Duration) -> Result<Option<ConnectionSlot>, TooMany> {
         match tokio::time::timeout(limit, &mut self.slot).await {
             Ok(Ok(taken)) => Ok(Some(self.limit.slot(taken))),
@@ -227,7 +232,8 @@ impl QueuePlace {
 impl Drop for QueuePlace {
     fn drop(&mut self) {
         self.limit.table().leave(self.id, self.ip);
-        // A slot may have been granted that was not received. After the close, a sender gets its slot back.
+        // A slot that was granted but not received is given back. After the close, sending a slot fails, and the sender
+        // gives it back.
         self.slot.close();
         if let Ok(taken) = self.slot.try_recv() {
             drop(self.limit.slot(taken));

@@ -22,9 +22,9 @@ pub struct DialledSocket<S> {
     pub socket: S,
     /// Whether the link is to be TLS or plaintext.
     pub link: Link,
-    /// Our local address; `None` if the socket has none that other hosts see.
+    /// Our local address; `None` for a Unix socket.
     pub local: Option<SocketAddr>,
-    /// The dialled address; `None` if `local` is `None`.
+    /// The dialled address; `None` for a Unix socket.
     pub remote: Option<SocketAddr>,
 }
 
@@ -34,7 +34,7 @@ pub enum DialError {
     /// The name has no address.
     #[error("the name does not resolve: {0}")]
     Resolve(io::Error),
-    /// No address answered.
+    /// The connect failed; with several addresses, the connect to the last one.
     #[error("{0}")]
     Connect(io::Error),
     /// The time limit was reached.

@@ -23,7 +23,8 @@ use super::unix::{SocketFile, UnixSocket, bind_unix, try_bind_unix};
 pub struct Inherited {
     tcp: Vec<(Passed<SocketAddr>, TcpListener)>,
     unix: Vec<(Passed<PathBuf>, UnixListener)>,
-    /// Listeners that were opened ahead of time, by the requested address. Each is handed out once.
+    /// Listeners that were opened ahead of time, or taken over from the tlsramp that this process replaces, by the
+    /// requested address. Each is handed out once.
     ahead: Mutex<Vec<(SocketAddr, Vec<TcpListener>)>>,
     /// Unix sockets of the tlsramp that this process replaces. Each is handed out once.
     taken_unix: Mutex<Vec<(PathBuf, UnixSocket)>>,
@@ -95,9 +96,9 @@ impl Inherited {
         self.unix.iter().map(|(passed, _)| passed)
     }
 
-    /// Keeps listeners that were opened while the process still had the capabilities to open them. They are used by the
-    /// next call of [`Inherited::listen`] with this address, or of [`Inherited::listen_inbound`] if the port is 0,
-    /// which stands for a different port for each route.
+    /// Keeps listeners that were opened while the process still had the capabilities to open them. The next call of
+    /// [`Inherited::listen`] or [`Inherited::listen_inbound`] with this address uses them. If the port is 0, only
+    /// `listen_inbound` does, because every other route with port 0 gets a port of its own.
     pub fn keep(&mut self, address: SocketAddr, listeners: Vec<TcpListener>) {
         self.ahead.get_mut().unwrap_or_else(PoisonError::into_inner).push((address, listeners));
     }
@@ -122,7 +123,8 @@ impl Inherited {
         Ok(())
     }
 
-    /// Takes a Unix listener of the tlsramp that this process replaces. `made`: a tlsramp has created its file.
+    /// Takes a Unix listener of the tlsramp that this process replaces. `made` says whether a tlsramp has created its
+    /// file; if not, a service manager has.
     ///
     /// # Errors
     /// If the descriptor is not a listening socket, or the socket has no file.
@@ -141,8 +143,9 @@ impl Inherited {
         unused.iter().filter_map(|(_, socket)| socket.file.as_deref()).for_each(SocketFile::own);
     }
 
-    /// Returns listeners for `workers` workers: the ones that were opened ahead of time; or an inherited socket, which
-    /// all workers share because another socket could not bind to its address; or new ones, bound by [`bind`].
+    /// Returns listeners for `workers` workers: the ones that were opened ahead of time or taken over; or an inherited
+    /// socket, which all workers share because another socket could not bind to its address; or new ones, bound by
+    /// [`bind`].
     ///
     /// # Errors
     /// As [`bind`].
@@ -166,12 +169,12 @@ impl Inherited {
         self.taken(address).map_or_else(|| self.listen(address, workers), |listeners| for_all(listeners, workers))
     }
 
-    /// Whether there are listeners for an address, inherited or opened ahead of time.
+    /// Whether there are listeners for an address: inherited, opened ahead of time or taken over.
     fn has(&self, address: SocketAddr) -> bool {
         self.tcp().any(|passed| passed.address == address) || self.is_kept(address)
     }
 
-    /// Whether listeners for an address were opened ahead of time, see [`Inherited::keep`].
+    /// Whether listeners for an address were opened ahead of time (see [`Inherited::keep`]) or taken over.
     pub fn is_kept(&self, address: SocketAddr) -> bool {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|(kept, _)| *kept == address)
     }

@@ -1,5 +1,5 @@
-//! Listening sockets: bound exclusively, so that a second instance fails to start; shared by workers; and accepted from
-//! without end.
+//! Listening sockets: bound exclusively, so that a second instance fails to start, and shared by workers. No error ends
+//! accepting.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -1,5 +1,5 @@
 //! Sockets: listening, connection slots, dialling, relaying, and the close of a refused connection. This module
-//! contains no TLS, and no policy except that a dial takes a [`crate::policy::Permit`].
+//! contains no TLS and decides nothing by policy: a dial takes a [`crate::policy::Permit`].
 
 mod address;
 mod canary;

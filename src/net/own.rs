@@ -11,7 +11,7 @@ use super::netlink::{HEADER_BYTES, REQUEST, messages, route, write_header};
 /// check takes a socket and one request to the kernel.
 ///
 /// Binding a socket to the address is less reliable: with `net.ipv4.ip_nonlocal_bind` any address can be bound, and a
-/// link-local address needs a scope. This is done only if the kernel's routes cannot be queried.
+/// link-local address needs a scope. So binding is only the fallback, if the kernel's routes cannot be queried.
 pub fn is_own(ip: IpAddr) -> bool {
     if ip.is_unspecified() || ip.is_multicast() {
         return false;

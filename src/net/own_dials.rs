@@ -16,8 +16,8 @@ pub struct OwnDials(Arc<Mutex<DialTable>>);
 type DialTable = BTreeMap<(SocketAddr, SocketAddr), Acceptance>;
 
 /// A recorded dial; dropping it removes its entry from the table. It has to be dropped at the first answer from the
-/// server: by then, a listener of ours would have given its verdict on the connection. So an idle connection has no
-/// entry.
+/// server: if the connection leads to a listener of ours, that listener gives its verdict before it answers. So an idle
+/// connection has no entry.
 #[derive(Debug)]
 pub struct OwnDial {
     dials: OwnDials,
@@ -34,7 +34,7 @@ impl OwnDials {
     }
 
     /// Whether a connection from `peer` to a listener with this acceptance has gone in a loop. `reached` returns the
-    /// addresses to which the connection was made; it is called only if the peer's address is that of a dial. A mongod
+    /// addresses to which the connection was made; it is called only if `peer` is the local address of a dial. A mongod
     /// that dials its own name goes out by an outbound route and in again by an inbound one; that alone is not a loop.
     pub fn is_loop(
         &self,

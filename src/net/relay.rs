@@ -22,9 +22,11 @@ use idle_timer::{IdleTimer, Limit, Tick};
 /// - A stream that accepts nothing for 150 s while bytes wait for it times out, like a TCP peer that sends no
 ///   acknowledgements. A Unix socket has no such timeout of its own.
 /// - A stream that fails ends the relay at once.
-/// - While bytes wait for one stream, the other is not read, so its loss would go unnoticed; the same holds for a
-///   stream whose end was passed on. In both cases, both sockets are checked for errors twice a second.
-/// - The end of the second direction is signalled to a socket by closing it; the caller does that.
+/// - While bytes wait for one stream, the other is not read, so the loss of the other would go unnoticed. The loss of a
+///   stream whose end was passed on would go unnoticed too. In both cases, both sockets are checked for errors twice a
+///   second.
+/// - When the second direction ends, a plain TCP socket gets no half close: the caller closes it, which signals the
+///   end.
 ///
 /// This type accounts for most of the memory of an open connection.
 #[derive(Debug)]

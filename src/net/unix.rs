@@ -14,7 +14,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::files::random_name;
 
-/// A bound socket. Dropping it and its file's other references removes the file, unless the file was replaced.
+/// A bound socket. Its file is removed once the last reference to it is dropped, unless the file was replaced or is
+/// left to another process.
 #[derive(Debug)]
 pub struct UnixSocket {
     /// The listener, non-blocking.
@@ -119,7 +120,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         let ours = |now: &fs::Metadata| now.dev() == self.device && now.ino() == self.inode;
         if *self.owned.get_mut() && fs::symlink_metadata(&self.path).is_ok_and(|now| ours(&now)) {
-            // The file is gone, or cannot be removed; the next start handles that.
+            // This fails if the file is gone or cannot be removed; the next start handles that.
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -1,14 +1,15 @@
-//! Connections that were established a few seconds ago at most. Detecting a dead peer of an upstream leg takes five
-//! system calls, which most short connections would make in vain, so they are made once a connection is no longer
-//! young. A dead peer is detected no later, because both time limits count from the peer's last sign of life.
+//! Connections that were established a few seconds ago at most. Switching on the detection of a dead upstream takes
+//! five system calls. They would be wasted on most short connections, so they are made once a connection is no longer
+//! young. This delays no detection: keepalive and `TCP_USER_TIMEOUT` count from the last packet of the peer, even if
+//! they are set later.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::task::Waker;
 
-/// A young connection of this worker; dropping it removes its entry. Every open connection has room for one, so it is
-/// only a number of four bytes.
+/// A young connection of this worker; dropping it removes its entry. Every open connection has a field for one, so it
+/// is only a number of four bytes.
 #[derive(Debug)]
 pub struct Young(NonZeroU32);
 

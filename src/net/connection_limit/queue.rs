@@ -20,8 +20,8 @@ pub(super) struct Queue {
     /// held, then by the id of the first waiting connection. The first source is served next.
     next: BTreeSet<(QueueOrder, usize, u64, Source)>,
     /// Sources for which silent connections are still to be asked to close, by the number of their slots that are not
-    /// in use, then as in `next`. Slots also fall out of use by time alone, so an entry's first number may be too low;
-    /// it is corrected once the entry is the first of the set.
+    /// in use, then as in `next`. Slots also fall out of use by time alone, so that number may be too low; it is
+    /// corrected once its entry is the first of the set.
     claims: BTreeSet<(usize, usize, u64, Source)>,
     /// Sources by their number of waiting connections. The last one has the most.
     crowd: BTreeSet<(usize, Source)>,
@@ -56,8 +56,8 @@ enum QueueOrder {
 pub(super) struct WaitingConnection {
     pub(super) ip: IpAddr,
     pub(super) since: Instant,
-    /// Whether the client has sent something. For clients other than members, this is the same as the connection's
-    /// `QueueOrder`.
+    /// Whether the client has sent something. Kept up to date only while the connection is a member's; for the others,
+    /// their `QueueOrder` says it.
     pub(super) spoken: bool,
     pub(super) slot: oneshot::Sender<TakenSlot>,
 }
@@ -110,8 +110,8 @@ impl Queue {
         self.count += 1;
     }
 
-    /// Divides the waiting connections into members and others again, after a change of the members. Visits all of
-    /// them.
+    /// Divides the waiting connections into members and others again, after a change of the members. Visits all waiting
+    /// connections.
     pub(super) fn review(&mut self, is_member: &impl Fn(IpAddr) -> bool) {
         let others = self.sources.iter().flat_map(|(source, holder)| {
             holder.waiting.iter().map(|((turn, id), waiting)| (*source, *id, *turn, waiting.ip))
@@ -204,7 +204,8 @@ impl Queue {
         }
     }
 
-    /// Records that this silent connection has closed, or has sent something instead.
+    /// Records that a silent connection that was asked to close for this beneficiary has closed, or has sent something
+    /// instead.
     pub(super) fn settle(&mut self, beneficiary: Beneficiary) {
         match beneficiary {
             Beneficiary::Members => self.coming = self.coming.saturating_sub(1),
@@ -215,9 +216,10 @@ impl Queue {
         }
     }
 
-    /// Returns the waiting connection that a new one from `ip` replaces: the latest of the source with the most waiting
-    /// connections, if that source has more than the source of `ip` would have with the new one. A member may replace
-    /// any connection except another member's.
+    /// Returns the waiting connection that a new one from `ip` replaces: of the source with the most waiting
+    /// connections, the latest silent one, or else the latest. `None` if that source has no more than the source of
+    /// `ip` would have with the new one; a member's connection replaces one even then. Members' connections are never
+    /// replaced.
     pub(super) fn displaced_by(&self, ip: IpAddr, member: bool) -> Option<(u64, IpAddr)> {
         let own = self.sources.get(&Source::from(ip)).map_or(0, |holder| holder.waiting.len());
         let (most, source) = self.crowd.last()?;
@@ -228,7 +230,7 @@ impl Queue {
         Some((*id, waiting.ip))
     }
 
-    /// Removes slots of a source that are not in use any more from its slots in use. Returns whether there were any.
+    /// Removes the slots that are not in use any more from a source's `in_use`. Returns whether there were any.
     fn expire(&mut self, source: Source, now: Instant) -> bool {
         let is_over = |noted: Instant| now.saturating_duration_since(noted) > IN_USE_FOR;
         let over = |holder: &Holder| holder.in_use.first().is_some_and(|(noted, _)| is_over(*noted));

@@ -71,8 +71,8 @@ impl Silent {
     }
 
     /// Returns the source with the most silent connections among those with more than one, members' connections
-    /// excluded. Of two sources with equal numbers, this is the one whose oldest connection came later: the pool that
-    /// was there first did not fill the slots.
+    /// excluded. Of two sources with equal numbers, it is the one whose oldest silent connection is newer, because the
+    /// later source has taken the last free slots.
     pub(super) fn most(&mut self, is_member: &impl Fn(IpAddr) -> bool) -> Option<Most> {
         loop {
             let (count, oldest, source) = *self.most.last()?;

@@ -33,7 +33,7 @@ pub struct SlotUsage {
 /// Why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooMany {
-    /// All slots are taken, and the queue is full.
+    /// All slots are taken, and the queue is full or another connection has taken the place in it.
     Full,
     /// The connection's address has reached the limit per address.
     FromAddress,

@@ -17,7 +17,8 @@ use crate::limits::SILENT_LEAST;
 #[derive(Debug)]
 pub(super) struct SlotTable {
     pub(super) limits: SlotLimits,
-    /// Whether the warning that all slots are taken was logged since a slot was last granted without waiting.
+    /// Whether the warning that all slots are taken was logged since a slot that is not reserved was last granted
+    /// without waiting.
     pub(super) said: bool,
     /// The size of the queue.
     room: usize,
@@ -145,7 +146,8 @@ impl SlotTable {
         self.queue.requested(id, ip, before, now);
     }
 
-    /// Returns a slot. `requested` is the time of its connection's last recorded request.
+    /// Gives a slot back, and returns the slots that are granted as a result. `requested` is the time of the
+    /// connection's last recorded request.
     pub(super) fn release(&mut self, id: u64, ip: IpAddr, pool: Pool, requested: Option<Instant>) -> Vec<Granted> {
         let made_for = self.heard(id, ip);
         let used = match pool {
@@ -176,9 +178,9 @@ impl SlotTable {
         }
     }
 
-    /// Asks silent connections to close, one for each waiting member and each other waiting client that has sent
-    /// something. They are the oldest connections of the source with the most silent ones, as long as they have been
-    /// silent for long enough.
+    /// Asks silent connections to close, by the rule in the documentation of
+    /// [`ConnectionLimit`](super::ConnectionLimit): at most one for each waiting member and each other waiting client
+    /// that has sent something, and first as many as exceed a lowered limit.
     pub(super) fn make_room(&mut self, now: Instant, is_member: impl Fn(IpAddr) -> bool) {
         loop {
             let Some(most) = self.silent.most(&is_member) else { return };
@@ -190,9 +192,9 @@ impl SlotTable {
         }
     }
 
-    /// Returns the beneficiary of closing a connection of this source; `None` if none is to close. While more slots are
-    /// taken than the current limit allows, returned slots are not granted. So the connections in excess of the limit
-    /// have to close before any closes for a waiting one.
+    /// Returns the beneficiary for which a connection of this source is to close; `None` if none is to close. While
+    /// more slots are taken than the current limit allows, returned slots are not granted. So the connections in excess
+    /// of the limit have to close before any closes for a waiting one.
     fn beneficiary(&mut self, most: Most, now: Instant) -> Option<Beneficiary> {
         let claimant = self.queue.claimant(most, now)?;
         let beyond_all = self.used().saturating_sub(self.limits.size);

@@ -38,8 +38,8 @@ pub trait RelayTap {
     /// Called with a number of bytes that were moved without being shown.
     fn pass(&mut self, direction: Direction, count: usize);
 
-    /// Called whenever no bytes can be moved. Returns true once, when the connection has lasted so long that a dead
-    /// upstream must be detected; wakes the task then.
+    /// Called whenever no bytes can be moved. Returns true once, when the connection is no longer young, so that the
+    /// detection of a dead upstream has to be switched on; wakes the task then.
     fn has_grown(&mut self, cx: &mut Context<'_>) -> bool;
 
     /// Called whenever no bytes can be moved; ready if the relay should stop. `clear` means that all bytes read are

@@ -31,7 +31,7 @@ struct Tapped {
     stop_after: Option<usize>,
     up: Vec<u8>,
     down: Vec<u8>,
-    /// The number of bytes that need not be seen at any time, and the number that was not seen.
+    /// The value that `RelayTap::unseen` returns, and the number of bytes that were passed unseen.
     unseen: usize,
     passed: usize,
 }
@@ -142,7 +142,7 @@ async fn a_silent_other_half_ends_after_a_minute() {
     assert_eq!(began.elapsed().as_secs(), HALF_CLOSED_IDLE.as_secs());
 }
 
-/// A Unix socket has no such timeout of its own.
+/// TCP times out by itself if its peer acknowledges nothing; a Unix socket has no such timeout.
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
     let (mut client, mut near) = duplex(256);

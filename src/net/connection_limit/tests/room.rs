@@ -48,14 +48,15 @@ fn who_makes_room() {
         (&[MEMBER, MEMBER, MEMBER, 1, 1], &[4], &[3]),
         // Of two addresses with equal numbers, the one that came later is asked.
         (&[1, 1, 2, 2], &[4], &[2]),
-        // An address cannot evict the connections of another by opening its own, except down to its own number.
+        // An address evicts silent connections of another only while it holds fewer slots than the other has silent
+        // ones.
         (&[1, 1, 2, 2, 2], &[1], &[2]),
         (&[1, 1, 1, 2, 2, 2], &[1], &[]),
         (&[1, 1, 1, 2, 2], &[2], &[0]),
         (&[1, 1, 1, 1], &[2, 2, 2, 2, 2], &[0, 1]),
-        // It can evict its own.
+        // It may evict its own at any number.
         (&[1, 1, 1], &[1], &[0]),
-        // For a member, any connection may be asked that may be asked at all.
+        // For a member, the numbers do not matter, but the last connection of an address stays here too.
         (&[1, 1], &[MEMBER, MEMBER], &[0]),
     ];
     for (from, newcomers, expected) in rows {
@@ -63,8 +64,8 @@ fn who_makes_room() {
     }
 }
 
-/// A host chooses the second half of its IPv6 address at will. So many such addresses do not claim many slots, and do
-/// not hide a silent pool.
+/// A host chooses the second half of its IPv6 address at will. So its addresses count as one source: having many of
+/// them, it neither gets more slots nor keeps more silent connections.
 #[test]
 fn a_host_with_many_ipv6_addresses_makes_room() {
     let now = Instant::now();
