@@ -175,7 +175,7 @@ async fn connect_with(
     Ok(stream)
 }
 
-/// Performs a handshake step by step, and calls `after` right after each step. A budgeted handshake takes turns with the
+/// Performs a handshake step by step, and calls `after` after each step. A budgeted handshake takes turns with the
 /// others of its worker.
 async fn perform<S: UnbufferedSession + Unpin>(
     stream: &mut TlsStream<S>,
@@ -228,7 +228,7 @@ pub fn reverify_client(stream: &mut ServerStream, material: &Material) -> Result
 }
 
 impl HandshakeError {
-    /// What is wrong at the peer, as far as it tells tlsramp's operator what to do; else `PeerFault::Other`.
+    /// The fault of the peer, if tlsramp can tell its operator a remedy; otherwise `PeerFault::Other`.
     pub fn fault(&self) -> PeerFault {
         match self {
             HandshakeError::Tls(error) => PeerFault::of(error),

@@ -1,4 +1,4 @@
-//! What is wrong at a peer, as far as it tells tlsramp's operator what to do.
+//! The faults of peers for which tlsramp tells its operator a remedy.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the lists of rustls are not exhaustive")]
 
@@ -6,7 +6,7 @@ use rustls::{AlertDescription, CertificateError, Error};
 
 use super::diagnosis::DNS;
 
-/// What is wrong at a peer, as far as it tells tlsramp's operator what to do.
+/// A fault of a peer. All faults for which tlsramp has no particular remedy are [`PeerFault::Other`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum PeerFault {
     /// The server's certificate verifies, but is issued for these DNS names only.

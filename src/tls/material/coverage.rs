@@ -25,8 +25,8 @@ pub fn coverage_warnings(all: &[TlsItem]) -> Vec<String> {
     without_root.chain(useless).chain(unlisted).chain(unmatched(all)).take(VALIDITIES_SHOWN).collect()
 }
 
-/// Missing roots and CRLs that cause all peers to be refused: a CA file without a root, or no CRL of any CA of the
-/// file.
+/// Missing roots and CRLs that cause all peers to be refused: a CA file without a root, a CA file whose CAs must not
+/// issue certificates, or no CRL of any CA of the file.
 pub(crate) fn unusable_by_coverage(all: &[TlsItem], now: i64) -> Vec<UnusableReason> {
     let cas = || all.iter().filter(|one| one.kind == TlsItemKind::Authority);
     let rootless = cas().filter(|one| one.lacks_root);
@@ -36,7 +36,8 @@ pub(crate) fn unusable_by_coverage(all: &[TlsItem], now: i64) -> Vec<UnusableRea
         line: format!("{} (file {})", without_root(one, all), one.path.display()),
         is_certain: true,
     });
-    // A self-signed client certificate does not make a CA file unusable.
+    // A CA file is useless only if all its certificates are. A self-signed client certificate in it is not: it is
+    // trusted directly.
     let useless = cas().filter(|one| cas().filter(|other| other.role == one.role).all(|other| other.is_useless));
     let useless = useless.map(|one| UnusableReason {
         part: (TlsItemKind::Authority, one.role, CrlScope::default()),
@@ -69,8 +70,8 @@ pub fn lost_crls(running: &[TlsItem], coming: &[TlsItem], now: i64) -> Vec<Strin
     lost.filter(had).map(line).take(VALIDITIES_SHOWN).collect()
 }
 
-/// Reports CRLs of which none belongs to a CA that verifies peers. None if one is of a CA in our own chain: clients may
-/// send the certificate of that intermediate CA.
+/// Reports that no CRL belongs to a CA that verifies peers. Returns `None` if one does, or if one belongs to a CA in
+/// our own chain: clients may send the certificate of that CA. `None` also without CRLs or without such CAs.
 fn no_list_of_any(all: &[TlsItem], now: i64) -> Option<UnusableReason> {
     let cas: Vec<_> = all.iter().filter(|one| one.kind == TlsItemKind::Authority && one.verifies_at(now)).collect();
     let of_our_chain =

@@ -28,7 +28,7 @@ pub fn findings<'a>(all: &'a [TlsItem], now: i64) -> Vec<ValidityFinding<'a>> {
         let refuses = match item.kind {
             TlsItemKind::Certificate | TlsItemKind::Chain => true,
             TlsItemKind::Authority => false,
-            // Also reported if all CAs of this name are out of date.
+            // Also true if all CAs of this name are out of date.
             TlsItemKind::RevocationList => item.is_needed(all, now) || !has_ca(item),
         };
         item.state(now).map(|state| ValidityFinding { item, state, refuses })

@@ -138,7 +138,8 @@ impl Material {
         }
     }
 
-    /// Whether clients are asked for a certificate and refused if it does not verify.
+    /// Whether clients are asked for a certificate. One that does not verify is refused, unless invalid certificates
+    /// are allowed.
     pub fn verifies_clients(&self) -> bool {
         self.client_verifier.is_some()
     }

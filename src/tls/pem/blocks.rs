@@ -160,7 +160,7 @@ fn contains(line: &[u8], part: &[u8]) -> bool {
     line.windows(part.len()).any(|window| window == part)
 }
 
-/// The beginning of a line for an error message, unless it may be part of a private key.
+/// The beginning of a line for an error message. The whole line is not shown, since it may be part of a private key.
 fn shown(line: &[u8]) -> String {
     let cut = &line[..line.len().min(SHOWN_BYTES)];
     format!("'{}{}'", String::from_utf8_lossy(cut).escape_debug(), if cut.len() < line.len() { "..." } else { "" })

@@ -199,7 +199,7 @@ impl ChainVerifier {
 
     /// The time at which a verified path is no longer valid.
     fn end(&self, certificate: &X509Certificate<'_>, path: &VerifiedPath<'_>, choice: usize, now: i64) -> i64 {
-        // An intermediate that webpki parses but x509-parser does not counts as expiring now, so that no session is
+        // If webpki can parse an intermediate and x509-parser cannot, it counts as expiring now, so that no session is
         // resumed with it.
         let intermediates = path.intermediate_certificates().map(|intermediate| {
             let der = intermediate.der();
@@ -256,7 +256,8 @@ impl ChainVerifier {
         Ok(self.crls.end_of_key(name, key, *now).map_or(end, |crl| crl.min(end)))
     }
 
-    /// Explains errors whose cause webpki does not know: a CA or CRL of that issuer exists but cannot be used.
+    /// Explains errors whose cause webpki does not know: the certificate's issuer has a CA certificate or a CRL in the
+    /// files, but it cannot be used.
     fn explain(&self, error: webpki::Error, candidate: &Candidate<'_>) -> Error {
         let now = candidate.now;
         let leaf_issuer = candidate.parsed.issuer().as_raw();

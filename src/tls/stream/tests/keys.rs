@@ -21,7 +21,7 @@ async fn keys_that_are_used_up_are_renewed_or_said_to_be() {
     .await;
     carries(&mut server, &mut client, &bytes, 1000, 1 << 16).await;
     carries(&mut server, &mut client, &bytes, 50_000, 1 << 16).await;
-    // TLS 1.2 keys cannot be updated: an answer that cannot be sent must not be waited for.
+    // TLS 1.2 keys cannot be updated: the session ends, and the client must not wait for data that cannot be sent.
     let (mut client, mut server) = served(&with_provider(&versions[1], |provider| {
         provider.cipher_suites = vec![of_few_records(cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)];
     }))
@@ -67,7 +67,6 @@ fn of_few_records(suite: SupportedCipherSuite) -> SupportedCipherSuite {
     }
 }
 
-/// A server that sends a HelloRetryRequest receives the SNI twice; the next client must not get it.
 #[tokio::test]
 async fn keys_are_updated_by_either_side() {
     let (_folder, versions) = each_version();

@@ -277,6 +277,7 @@ async fn who_waits_for_an_answer_has_sent_all() {
     }
 }
 
+/// A server that sends a HelloRetryRequest receives the SNI twice. The next handshake on this thread must not get it.
 #[tokio::test]
 async fn a_name_is_the_name_of_who_asked_for_it() {
     let (_folder, versions) = each_version();

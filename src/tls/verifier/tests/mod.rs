@@ -230,7 +230,6 @@ fn a_chain_is_bounded_before_it_is_built() {
     }
 }
 
-/// Costs that an unauthenticated peer can cause.
 mod chains;
 mod costs;
 mod handshake_costs;
