@@ -92,7 +92,7 @@ const LONG_ABOUT: &str = "Print, apply, keep or remove the interception rules (n
      TPROXY changes neither address nor port, and only tlsramp's own table is changed.";
 
 const AFTER: &str = "Where tlsramp must listen:\n  \
-     --port: on all addresses (--bind_ip 0.0.0.0, or ::,0.0.0.0) with --inboundTransparent; with --redirect without it\n  \
+     --port: on all addresses (--bind_ip 0.0.0.0, or ::,0.0.0.0) with --inboundTransparent, or without it if --redirect is given\n  \
      --outboundTransparent: on 127.0.0.1 and ::1, by itself\n\n\
      --redirect rewrites the destination port before filter rules see it: a rule for the mongod's port no longer matches. \
      --apply then lists the rules of the host that name one of the two ports, and refuses until --acknowledgeFirewall.\n\n\

@@ -104,7 +104,7 @@ pub(super) fn removed(table: &str, open: usize) -> String {
     format!(
         "removed: the rules of table inet {table}; new connections are not intercepted\n\
          {open} redirected {connections} {are} still open. The table remains without effect, because the kernel would cut \
-         them off if no table of type nat existed. Run this again when they are closed, or cut them off with: \
+         them off if no chain of type nat existed. Run this again when they are closed, or cut them off with: \
          nft delete table inet {table}\n"
     )
 }

@@ -43,7 +43,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
     }
 }
 
-/// Returns the script. While the server does not listen, its rules cover every address of the host.
+/// Returns the script. If the server does not listen, the rules cover every address of the host.
 fn printed(sidecar: &Sidecar) -> Result<String, String> {
     let known = sidecar.inbound.as_ref().map(known).transpose()?.flatten();
     if let (None, Some(inbound)) = (&known, &sidecar.inbound) {

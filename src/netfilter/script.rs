@@ -124,7 +124,7 @@ fn refuse(to: &[(&str, String)], server_port: u16) -> String {
          \x20   # reach the server directly. The host's own filter rules have already been applied here.\n\
          \x20   chain input {\n\
          \x20       type filter hook input priority 300; policy accept;\n\n\
-         \x20       # A listener of tlsramp has a mark, which may be 0. A socket in TIME_WAIT is transparent too but has no mark:\n\
+         \x20       # A listener of tlsramp has the mark 0. A socket in TIME_WAIT is transparent too but has no mark:\n\
          \x20       # for it, the kernel would look for a listener again, and find the server's.\n",
     );
     for (_, to) in to {
@@ -208,9 +208,9 @@ fn set<T: ToString>(values: &[T]) -> String {
 const FIRST: &str = "tcp flags & (fin | syn | rst | ack) == syn";
 const INBOUND: &str = "inbound";
 const OUTBOUND: &str = "outbound";
-/// The end of the comments of the rules of [`remainder`].
+/// The suffix of the comments in the rules of [`remainder`].
 const LEFT: &str = ", left for open connections";
-/// The beginning of the comments of tlsramp's rules.
+/// The prefix of the comments in tlsramp's rules.
 pub(super) const MARK: &str = "tlsramp: ";
 
 #[cfg(test)]
