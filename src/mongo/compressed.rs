@@ -96,7 +96,7 @@ fn zlib(payload: &[u8], most: usize) -> Option<Vec<u8>> {
             let mut rest = piece;
             while !rest.is_empty() && plain.len() < most {
                 let before = (decoder.total_in(), plain.len());
-                // Vec::with_capacity may allocate more than requested.
+                // This fills the capacity, which may be more than requested, so the result is truncated below.
                 decoder.decompress_vec(rest, &mut plain, FlushDecompress::None).ok()?;
                 let consumed = usize::try_from(decoder.total_in() - before.0).ok()?;
                 rest = rest.get(consumed..)?;

@@ -13,8 +13,9 @@
 //! | [`mod@refusal`] | the error reply to a refused client |
 //! | [`client`], [`server`], [`message`] | both ends of a connection, over any stream |
 //!
-//! Parsing is pure and never panics. Compressed messages (except for their beginning) and legacy writes and cursors are
-//! refused; checksums are not verified.
+//! Parsing is pure and never panics. Of requests, only commands are parsed: legacy writes and cursors, and compressed
+//! messages, are refused. Only for [`boundary`], the beginning of a compressed message is decompressed. Checksums are
+//! not verified.
 
 mod boundary;
 mod client;

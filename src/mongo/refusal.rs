@@ -16,7 +16,7 @@ use crate::limits::MAX_NAMESPACE_BYTES;
 
 /// Code of the reply to plaintext if TLS is required: mongod's `SSLHandshakeFailed`.
 pub const TLS_REQUIRED: (i32, &str) = (141, "SSLHandshakeFailed");
-/// Text of that reply: mongod's.
+/// Text of that reply, the same as mongod's.
 pub const TLS_REQUIRED_TEXT: &str = "The server is configured to only allow SSL connections";
 /// Code of the reply if the upstream cannot be reached. The caller provides the text.
 pub const HOST_UNREACHABLE: (i32, &str) = (6, "HostUnreachable");
@@ -91,7 +91,7 @@ fn unfinished(cut: bool) -> Refusal {
     if cut { Refusal::NeedMore } else { Refusal::NoReply }
 }
 
-/// The error reply to a legacy query, which has `$err` instead of `ok`.
+/// The error reply to a legacy query, which has `$err` instead of `errmsg`.
 fn query_error(code: i32, errmsg: &str) -> RawDocumentBuf {
     rawdoc! { "$err": errmsg, "code": code, "ok": 0.0 }
 }

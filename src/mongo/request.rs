@@ -34,7 +34,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// [`Malformed`] with the fault. The connection cannot continue, since the start of the next message is unknown.
+    /// [`Malformed`] with the fault.
     pub fn parse(message: &[u8]) -> Result<Self, Malformed> {
         let header = Header::of(message).ok_or(Malformed::Length)?;
         if header.body_len() != Some(message.len() - HEADER_BYTES) {

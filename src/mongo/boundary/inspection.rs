@@ -30,7 +30,7 @@ pub(super) struct BodyInspector {
     pub(super) cursor_open: bool,
     /// Whether a request that expects no reply was inspected.
     pub(super) unanswered: bool,
-    /// Whether the last request reads a batch of a cursor with an end.
+    /// Whether the last request reads a batch of a cursor that has an end.
     reads_cursor: bool,
 }
 
@@ -59,7 +59,7 @@ impl BodyInspector {
             match plain.cursor() {
                 Some(CursorState::Open) => self.cursor_open = true,
                 Some(CursorState::Ended | CursorState::Resumed) => self.cursor_open = false,
-                // The reply is too large to be read to its end, so it may contain a cursor.
+                // A reply that is too large to be read to its end may contain a cursor.
                 None => self.cursor_open |= self.reads_cursor && plain.cut,
             }
         }

@@ -200,7 +200,8 @@ impl Follower {
             if let Some(watch) = &mut self.watch {
                 watch.unanswered = true;
             }
-            // The reply may have arrived already, from a server that did not read the request to its end.
+            // No reply to this request is due. If the server has answered it nevertheless, before its end, `asked` is
+            // cleared already and stays so.
             if self.asked == Some(message.request) {
                 self.asked = self.before;
             }
