@@ -17,7 +17,7 @@ use crate::config;
 /// An answer is HTTP or whole MongoDB messages.
 pub fn admin_port(data: &[u8]) {
     thread_local! {
-        // Until the process ends: one for each thread that calls this.
+        // One proxy for each thread that calls this. It runs until the process ends.
         static PROXY: &'static FuzzedProxy = Box::leak(Box::new(FuzzedProxy::start()));
     }
     PROXY.with(|proxy| proxy.ask(data));
@@ -86,5 +86,5 @@ async fn exchange(admin: SocketAddr, data: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// A client may ask for an answer that comes later.
+/// Time limit of an answer. A client may request one that comes later or never ends; it is not checked then.
 const LIMIT: Duration = Duration::from_millis(500);

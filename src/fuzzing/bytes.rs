@@ -11,8 +11,8 @@ use crate::sniff::{Class, ClientHello, classify};
 
 /// The classification of the first bytes, and what a ClientHello says.
 ///
-/// A decision is final: a prefix is undecided or gets the same answer. A server name is the one that rustls reads; of a
-/// hello with a damaged extension, rustls may read one where this reads none.
+/// A decision is final: a prefix is undecided or gets the same answer. If both `ClientHello` and rustls find a server
+/// name, it is the same one. In a hello with a damaged extension, rustls may find one where `ClientHello` finds none.
 pub fn client_hello(data: &[u8]) {
     let whole = classify(data);
     for end in 0..data.len().min(20) {
@@ -71,10 +71,12 @@ pub fn first_message(data: &[u8]) {
 
 /// The message follower, over both directions of a connection.
 ///
-/// The input is a script: a byte for the direction (bit 0) or the start of a watch (bit 1), two for a length, and that
-/// many bytes of the connection. What is known at a boundary does not depend on how the bytes are cut, nor on whether
-/// bodies are skipped. An OP_COMPRESSED is excepted: the kind of a damaged one depends on how much of it was there when it
-/// was decompressed.
+/// The input is a script. Each step has a byte for the direction (bit 0) and for whether bodies are inspected from then
+/// on (bit 1), two bytes for a length, and that many bytes of the connection.
+///
+/// What is known at a boundary does not depend on how the bytes are cut, nor on whether bodies are skipped. Inputs with
+/// an OP_COMPRESSED are excepted: the kind of a damaged one depends on how much of it had arrived when it was
+/// decompressed.
 pub fn follower(data: &[u8]) {
     let mut followers = [Follower::default(), Follower::default(), Follower::default()];
     let compressed = data.windows(OP_COMPRESSED.len()).any(|bytes| bytes == OP_COMPRESSED);

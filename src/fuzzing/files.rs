@@ -14,7 +14,7 @@ use crate::tls::{Material, Password, Secret, TlsFiles};
 
 /// A PEM file in each of its roles: certificate and key, CA, and revocation list.
 ///
-/// A fault has a text of one or more lines, and none of them shows the password.
+/// A refused file has at least one fault, and each fault has a text.
 pub fn pem(data: &[u8]) {
     with_file(data, |path| {
         let file = Some(path.to_owned());
@@ -37,7 +37,7 @@ pub fn pem(data: &[u8]) {
     });
 }
 
-/// A configuration file, of either format. Names do not resolve.
+/// A configuration file, of either format. Without DNS: resolving a name finds no address.
 ///
 /// A refused configuration has at least one mistake; an accepted one has a report.
 pub fn config(data: &[u8]) {

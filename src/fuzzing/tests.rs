@@ -55,7 +55,7 @@ fn tls_stream() {
     replay(super::tls_stream, seeds("tls_stream"), 100);
 }
 
-/// Runs a target on each seed, then on that many mutations, the same ones every time: a search is for `cargo fuzz`.
+/// Runs a target on each seed, then on that many mutations. These are the same every time; `cargo fuzz` tries others.
 fn replay(target: fn(&[u8]), seeds: Vec<Bytes>, mutations: u32) {
     assert!(!seeds.is_empty());
     seeds.iter().for_each(|seed| target(seed));

@@ -24,12 +24,12 @@ use crate::tls::{DisabledProtocols, Material, TlsFiles, accept, connect};
 
 /// The stream, as a server or as a client, in TLS 1.2 or 1.3.
 ///
-/// The first byte chooses the version (bit 0), the side (bit 1), and whether the peer is an ordinary one (bit 2) or the
-/// rest of the input is what the peer sends from the first byte on. With an ordinary peer the rest is a script of
-/// [`ScriptStep`]s, two bytes each, which send, deliver, damage and read.
+/// The first byte chooses the version (bit 0), the side (bit 1) and the kind of peer (bit 2). With an ordinary peer,
+/// the rest of the input is a script of [`ScriptStep`]s, two bytes each, which send, deliver, damage and read.
+/// Otherwise the rest of the input is all that the peer sends, in place of a handshake.
 ///
-/// What is read is a prefix of what was sent, whatever happens to the records; all of it arrives if nothing does; what
-/// the stream keeps is bounded.
+/// Whatever happens to the records, what is read is a prefix of what was sent. If nothing happens to them, all of it
+/// arrives. What the stream keeps is bounded.
 pub fn tls_stream(data: &[u8]) {
     let Some((choice, rest)) = data.split_first() else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -76,7 +76,7 @@ fn configs() -> &'static [VersionConfigs; 2] {
     })
 }
 
-/// Two connected sockets. Unix sockets in TCP's type: no port is used up.
+/// Two connected sockets. They are Unix sockets in the type of TCP sockets, so that no port is used up.
 fn sockets() -> (TcpStream, TcpStream) {
     let pair = UnixStream::pair().and_then(|(one, other)| {
         let socket = |end: UnixStream| {
