@@ -127,7 +127,7 @@ fn insert(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     if let Ok(array) = request.command.get_array("documents") {
         for value in array {
             let document = value.ok().and_then(RawBsonRef::as_document);
-            documents.push(document.ok_or_else(|| CommandFailure::bad_value("'documents' is empty"))?.to_owned());
+            documents.push(document.ok_or_else(|| CommandFailure::bad_value("'documents' is malformed"))?.to_owned());
         }
     }
     if documents.is_empty() || documents.len() > MAX_DOCUMENTS {
