@@ -1,4 +1,5 @@
-//! A node: a plaintext-only stand-in server, and its own tlsramp between it and both the clients and the other nodes.
+//! A node: a plaintext-only stand-in server, and a tlsramp of its own, through which the clients and the other nodes
+//! reach the server and the server reaches the other nodes.
 //!
 //! Each tlsramp is configured with flags, which the same code parses as an operator's command line.
 
