@@ -181,7 +181,7 @@ fn host(text: &str) -> Result<String, ValueError> {
         .ok_or_else(|| "expected a DNS name or an IP address, without a port".into())
 }
 
-/// Checks that a URL leads to a web page, with no password in it: the page shows it.
+/// Checks that a URL is of a web page and contains neither a user nor a password, since the admin page shows the URL.
 fn link(text: &str) -> Result<String, ValueError> {
     let url = text.parse::<Uri>().ok().filter(|url| matches!(url.scheme_str(), Some("http" | "https")));
     let host = url.as_ref().and_then(Uri::authority).filter(|host| !host.as_str().contains('@'));
@@ -199,7 +199,8 @@ fn state_file(text: &str) -> Result<PathBuf, ValueError> {
     if folder.is_dir() { Ok(path) } else { Err(no_folder(folder)) }
 }
 
-/// Parses the path of the takeover socket. Its folder need not exist yet for `check`, and a bind reports it.
+/// Parses the path of the takeover socket. The folder is not checked here: it may not exist yet when `check` runs, and
+/// if it is missing at start, the bind fails.
 fn takeover(text: &str) -> Result<PathBuf, ValueError> {
     let path = text.strip_prefix("unix:").unwrap_or(text);
     if path.len() > ".sock".len() && path.ends_with(".sock") && !path.ends_with("/.sock") {

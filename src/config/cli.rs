@@ -79,7 +79,8 @@ impl TypedValueParser for Suggested {
     }
 }
 
-/// The values of an option that has few. A placeholder without capitals, such as `wait|close`, lists them.
+/// The values that a shell completes: the names of the modes, or the words of a placeholder without capitals, such as
+/// `wait|close`. Empty for an option that accepts other values.
 fn suggestions(opt: &OptionSpec, variant: usize, placeholder: &'static str) -> Vec<&'static str> {
     if opt.key == OptionKey::Mode {
         let spelling = if variant == 0 { Spelling::Ssl } else { Spelling::Tls };

@@ -33,7 +33,7 @@ impl Mistake {
 
     /// A listener that cannot be opened on `address`, which the flag or key `name` gives.
     pub fn cannot_listen(name: &str, address: &str, error: &io::Error) -> Mistake {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
         let remedy = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 "another process listens there (ss -ltnp shows which); stop it or choose another port"
@@ -48,7 +48,7 @@ impl Mistake {
 
     /// A Unix socket that cannot be opened at `path`, which the flag or key `name` gives.
     pub fn cannot_listen_unix(name: &str, path: &Path, error: &io::Error) -> Mistake {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
         let remedy = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 "another process listens there (ss -lxp shows which); stop it or choose another path"

@@ -6,9 +6,9 @@
 //! the module, with the TLS material that belongs to them.
 //!
 //! ```text
-//! cli ──┐                                   ┌── routes, encryption, warnings
+//! cli ──┐                                   ┌── routes, encryption, admin
 //!       ├── raw ── check::load ── validate ─┤
-//! file ─┘  (yaml | pairs)                   └── Settings ── report
+//! file ─┘  (yaml | pairs)                   └── Settings ── warnings, report
 //! ```
 //!
 //! Nothing here opens a listener, dials, or changes the running proxy.

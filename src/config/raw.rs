@@ -1,7 +1,7 @@
 //! The options as the operator wrote them, before validation: name, source and text.
 //!
-//! Flags override the file. Within one source, an option may be given once, or in both its spellings with the same
-//! value.
+//! Flags override the file. In one source, an option that is not a list may be given once, or once in each of several
+//! spellings, with the same value.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::text::printable;
 pub(super) struct RawValue {
     pub(super) opt: &'static OptionSpec,
     pub(super) form: Form,
-    /// The index of the option's name that was used.
+    /// Which of the option's names was used: the index in [`OptionSpec::names`].
     pub(super) variant: usize,
     pub(super) value: String,
 }

@@ -46,7 +46,8 @@ pub(super) fn inbound(
     Some(inbound)
 }
 
-/// The port of the inbound route, even if there is no such route.
+/// The port of the inbound route; without an inbound route, the port that it would have. The default address of the
+/// admin port depends on it.
 pub(super) fn port(raw: &Raw) -> u16 {
     raw.get(OptionKey::Port).and_then(|entry| values::port(&entry.value).ok()).unwrap_or(DEFAULT_PORT)
 }
@@ -282,7 +283,7 @@ fn check_source(reader: &mut OptionReader<'_>, inbound: &InboundSettings) {
         }
         UpstreamAddress::Tcp(target) => {
             if let Some(ip) = target.ip().filter(|ip| ip.is_ipv4() != source.is_ipv4()) {
-                let problem = format!("the address family of {ip} differs from the upstream's");
+                let problem = format!("its address family differs from that of the upstream, {ip}");
                 reader.refuse(OptionKey::UpstreamBind, &problem, "give an address of the same family");
             }
         }

@@ -162,7 +162,8 @@ impl Settings {
         self.transparent.into_iter().flat_map(|port| TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, port)))
     }
 
-    /// Whether any route makes TLS links in a mode, by the judge's own rules, for any opening that it admits.
+    /// Whether any route makes TLS links in a mode. [`judge`] decides, as for a connection, about plaintext and TLS
+    /// clients.
     pub fn links_by_tls(&self, mode: Mode) -> bool {
         self.permits(mode).any(|permit| permit.link() == Link::Tls)
     }

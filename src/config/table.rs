@@ -215,12 +215,13 @@ pub(super) static TABLE: &[OptionSpec] = &[
              on), or none. TLS 1.0 and 1.1 are always disabled.",
     ),
     reloadable(Key::MaxIncoming, LIMITS, &["maxIncomingConnections"], &["net.maxIncomingConnections"], Value("COUNT"))
-        .default("(80 % of what the descriptor limit allows, less the accept queue)")
+        .default("(80 % of what the descriptor limit allows, less what waiting connections need)")
         .help(
             "Maximum number of open inbound connections, 1 to 1000000, silent ones included. Up to 1024 \
-             further connections wait for a slot. While a member, or a client that has sent \
-             something, waits, the address with the most silent connections can lose its oldest connection \
-             that has been silent for over 10 s, but never its last one or a member's.",
+             further connections wait for a slot. If a member waits, or a client that has sent something, \
+             tlsramp may close a silent connection for it: the oldest one of the address with the most silent \
+             connections, if it has been silent for over 10 s. The last silent connection of an address and the \
+             connections of members are never closed for this.",
         ),
     reloadable(Key::MaxPerIp, LIMITS, &["maxConnectionsPerIp"], &["proxy.maxConnectionsPerIp"], Value("COUNT"))
         .default("(no limit)")
@@ -234,8 +235,8 @@ pub(super) static TABLE: &[OptionSpec] = &[
         .help(
             "Number of inbound connections reserved for members of the set, so that a storm of clients does \
              not starve heartbeats: 0 to 1000000, at most half of the maximum. Members are known by the \
-             addresses of --member, of --outbound and of the server's hello; if none is known, nothing is \
-             reserved.",
+             addresses of --member, of --outbound, of the server's hello and of a rollout; if only one member \
+             is known, or none, nothing is reserved.",
         ),
     restart_only(Key::Workers, LIMITS, &["workers"], &["proxy.workers"], Value("COUNT"))
         .default("(one for each core)")
@@ -314,10 +315,10 @@ pub(super) static TABLE: &[OptionSpec] = &[
     ),
     restart_only(Key::Takeover, CONTROL, &["takeover"], &["admin.takeover"], Value("PATH.sock")).help(
         "Unix socket by which a new tlsramp replaces a running one of the same user, without refusing a \
-             connection: at start, the listening sockets, the mode, the list of seen clients, the history and the \
-             lease are taken over from the process that listens here, if there is one, which then closes its \
-             connections as after SIGTERM; afterwards, this process listens here for the next one. SIGUSR2 starts \
-             the next one. Choose a folder to which no other user can write, such as /run/tlsramp.",
+             connection. At start, if a tlsramp listens on this path, the new process takes over its listening \
+             sockets, mode, list of seen clients, history and lease; the old process then closes its connections \
+             as after SIGTERM. The new process listens on the path in turn. SIGUSR2 makes a running tlsramp start \
+             its successor. Choose a folder to which no other user can write, such as /run/tlsramp.",
     ),
     restart_only(Key::Watch, CONTROL, &["watch"], &["admin.watch"], Value("certs|all|off")).default("certs").help(
         "Files that are read again when they change. certs: the TLS files. all: the configuration file \

@@ -130,7 +130,7 @@ pub(super) fn outbound(text: &str) -> Result<(SocketAddr, HostPort, String), Val
     let (listen, target) = text.split_once('=').ok_or("expected LISTEN=HOST:PORT, optionally with ,name=NAME")?;
     let listen = loopback(listen.trim())?;
     let (target, extra) = target.split_once(',').map_or((target, None), |(target, extra)| (target, Some(extra)));
-    let target = target.trim().parse::<HostPort>().map_err(|error| format!("of HOST:PORT: {error}"))?;
+    let target = target.trim().parse::<HostPort>().map_err(|error| format!("in HOST:PORT: {error}"))?;
     let name = match extra.map(|extra| extra.trim().strip_prefix("name=")) {
         Some(Some(name)) => host(name).ok_or("name= must be a DNS name or an IP address")?,
         Some(None) => return Err("after HOST:PORT, expected nothing or ,name=NAME".to_owned()),
@@ -142,7 +142,7 @@ pub(super) fn outbound(text: &str) -> Result<(SocketAddr, HostPort, String), Val
 /// Parses a member of the set: `NAME:PORT[=IP]`.
 pub(super) fn member(text: &str) -> Result<MemberSettings, ValueError> {
     let (name, address) = text.split_once('=').map_or((text, None), |(name, address)| (name, Some(address)));
-    let name = name.trim().parse::<HostPort>().map_err(|error| format!("of NAME:PORT: {error}"))?;
+    let name = name.trim().parse::<HostPort>().map_err(|error| format!("in NAME:PORT: {error}"))?;
     let address = address.map(|text| text.trim().parse::<IpAddr>()).transpose();
     let address = address.map_err(|_| "after NAME:PORT, expected nothing or =IP, an IP address".to_owned())?;
     Ok(MemberSettings { name, address: address.map(|ip| ip.to_canonical()) })

@@ -45,7 +45,7 @@ struct YamlWalker<'a> {
 }
 
 impl YamlWalker<'_> {
-    /// Checks that the top of the document consists of sections.
+    /// Handles the whole document. Returns whether its top consists of sections, or is empty.
     fn document(&mut self, value: &Value) -> bool {
         match value {
             Value::Object(_) => self.section("", value),
