@@ -62,7 +62,8 @@ pub struct UnixCopy {
 }
 
 impl BoundServer {
-    /// Binds the addresses of the settings, or takes inherited sockets from the service manager.
+    /// Binds the addresses of the settings, or takes the sockets that a service manager or the replaced process has
+    /// passed on.
     ///
     /// # Errors
     /// Every address that cannot be bound; no listener is kept then.
@@ -107,7 +108,8 @@ impl BoundServer {
         let BoundServer { tcp, unix } = self;
         let keeps_copies = controller.view().settings().admin.takeover.is_some();
         let copies = tcp.iter().filter(|_| keeps_copies);
-        // An address without a copy cannot be taken over; the proxy's own listeners report the reason.
+        // Without a copy, the address cannot be taken over. Copies fail for lack of descriptors, and the copies of the
+        // proxy's own listeners report that.
         let copies = copies.filter_map(|(_, address, listener)| Some((*address, listener.try_clone().ok()?))).collect();
         let bound: Vec<_> = tcp.iter().map(|(listener_kind, address, _)| (route(*listener_kind), *address)).collect();
         controller.view().set_admin_addresses(&bound);

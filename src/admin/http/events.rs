@@ -61,7 +61,7 @@ async fn send(connection: Arc<AdminConnection>, mut viewer: Viewer, sender: mpsc
         match timeout(ADMIN_ANSWER, sender.send(text.into())).await {
             Ok(Ok(())) => connection.slot.served(),
             Ok(Err(_)) => return,
-            // The page takes nothing. The connection would wait for it for ever.
+            // The page reads nothing. Without an eviction, the connection would wait for ever until it reads.
             Err(_) => return connection.slot.evict(),
         }
     }

@@ -127,7 +127,7 @@ impl Viewer {
             if !news.is_empty() {
                 return news;
             }
-            // The sender is in the feed, which this value holds.
+            // This does not fail, because the sender is in the feed, which this value holds.
             let _ = self.changed.changed().await;
         }
     }

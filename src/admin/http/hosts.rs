@@ -1,6 +1,6 @@
-//! Checks `Host`, `Origin` and `Sec-Fetch-Site`, against DNS rebinding and cross-site requests. A page of another site can make a browser
-//! send requests here, to this host's address or to a name of the attacker's that resolves to it. The page cannot make
-//! the browser send another `Host`.
+//! Checks `Host`, `Origin` and `Sec-Fetch-Site`, against DNS rebinding and cross-site requests. A page of another site
+//! can make a browser send requests here, to this host's address or to a name of the attacker's that resolves to it.
+//! The page cannot make the browser send another `Host`.
 //!
 //! Over TLS, the names of the admin port's certificate are accepted too, since the client has verified one of them. In
 //! plaintext, no name was verified.

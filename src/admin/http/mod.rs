@@ -10,7 +10,8 @@
 //! | [`queries`], [`changes`] | the handlers |
 //! | [`page`] | the files of the page |
 //! | [`events`], [`event_body`] | the stream of events to an open page |
-//! | [`feed`], [`samples`], [`sampler`] | the events of all open pages: kept, and made while there is one |
+//! | [`feed`], [`samples`] | the events and samples that all open pages share |
+//! | [`sampler`] | makes these events and samples while a page is open |
 //! | [`reply`] | replies and errors |
 
 mod body;

@@ -17,8 +17,8 @@ impl Asset {
     }
 }
 
-/// The headers of every reply. Only files of the page run in a browser or are shown by it, no other site may show or
-/// read a reply, and text is never parsed as HTML.
+/// The headers of every reply. With them, a browser runs and shows only the files of the page, lets no other site show
+/// or read a reply, and never parses a text as HTML.
 pub(super) const HEADERS: [(HeaderName, &str); 6] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -25,7 +25,7 @@ struct ReadyInputs {
 /// Makes events until it is aborted.
 pub(super) async fn run(view: Arc<View>, feed: Feed) {
     let (inputs, changed) = watch::channel(ReadyInputs::default());
-    // Apart, because a server that does not answer delays the search for blockers.
+    // Two loops, because a server that does not answer delays the search for blockers, but not the other events.
     tokio::join!(observe(&view, &feed, &inputs), look_for_blockers(&view, &feed, changed));
 }
 

@@ -14,11 +14,11 @@ pub(super) struct Sample {
     pub(super) at: i64,
     /// Open connections: inbound plaintext, inbound TLS, outbound.
     pub(super) open: [usize; 3],
-    /// Connections accepted since the start: plaintext, TLS. A rate over any interval is the difference of two.
+    /// Connections accepted since the start: plaintext, TLS. The page calculates rates from the differences.
     pub(super) accepted: [u64; 2],
 }
 
-/// A sample in JSON, an array to keep a day short.
+/// A sample in JSON: an array without names, because a page receives the samples of a whole day.
 type SampleRow = (i64, usize, usize, usize, u64, u64);
 
 /// The samples, oldest first. While no page is open, none are taken, and the chart has a gap.

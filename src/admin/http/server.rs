@@ -42,7 +42,7 @@ pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(who = %connection.who, %error, "the client closed an admin connection within a request");
+        tracing::debug!(who = %connection.who, %error, "an admin connection ended within a request");
     }
 }
 

@@ -163,7 +163,7 @@ fn check_time_limit(request: &Request) -> Result<(), CommandFailure> {
     let millis = match request.command.get("maxTimeMS") {
         Ok(None) | Err(_) => return Ok(()),
         Ok(Some(RawBsonRef::Int32(number))) => f64::from(number),
-        #[expect(clippy::cast_precision_loss, reason = "only its sign and its order matter")]
+        #[expect(clippy::cast_precision_loss, reason = "it is only compared with 0 and i32::MAX")]
         Ok(Some(RawBsonRef::Int64(number))) => number as f64,
         Ok(Some(RawBsonRef::Double(number))) => number,
         Ok(Some(_)) => return Err(CommandFailure::bad_value("maxTimeMS must be a number")),

@@ -23,7 +23,7 @@ pub(super) fn count(request: &Request, field: &str) -> Result<Option<u64>, Comma
         Ok(None) => return Ok(None),
         Ok(Some(RawBsonRef::Int32(value))) => i64::from(value),
         Ok(Some(RawBsonRef::Int64(value))) => value,
-        #[expect(clippy::cast_possible_truncation, reason = "saturates, and a second more or less is none")]
+        #[expect(clippy::cast_possible_truncation, reason = "saturates, and fractions of seconds are dropped")]
         Ok(Some(RawBsonRef::Double(value))) => value as i64,
         Ok(Some(value)) => return Err(wrong_type(&request.name, field, value, expected)),
         Err(_) => return Err(CommandFailure::new(INVALID_BSON, "malformed BSON")),

@@ -1,6 +1,7 @@
 //! `hello`, and other commands that drivers and shells send on their own.
 //!
-//! The reply has no `topologyVersion`, so that drivers poll and no connection waits for an answer, and no compressors.
+//! The reply to `hello` has no `topologyVersion`, so that drivers poll and no connection waits for an answer. It offers
+//! no compressors.
 
 use bson::raw::{CStr, RawDocumentBuf, cstr};
 use bson::{Binary, DateTime, rawdoc, spec::BinarySubtype};

@@ -1,5 +1,6 @@
 //! MongoDB commands at the admin port, answered as a mongod 6.0 without data would answer them. `setParameter` and
-//! `getParameter` are mongod's, field for field; commands that mongod does not have use names that mongod does not use.
+//! `getParameter` accept all of mongod's fields, and some of tlsramp's. No command of tlsramp's own has the name of a
+//! command of mongod's.
 //!
 //! | file | contents |
 //! |---|---|

@@ -136,13 +136,13 @@ impl GetOptions {
 
 /// mongod's "safe bool": a boolean or a number.
 fn truth(field: &str, value: RawBsonRef<'_>) -> Result<bool, CommandFailure> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other type is an error")]
     match value {
         RawBsonRef::Boolean(value) => Ok(value),
         RawBsonRef::Int32(number) => Ok(number != 0),
         RawBsonRef::Int64(number) => Ok(number != 0),
         RawBsonRef::Double(number) => Ok(number != 0.0),
-        // The missing bracket is in mongod's text too.
+        // mongod's text has the quote and the bracket in this order too.
         other => Err(wrong_type("getParameter", field, other, "expected types '[bool, long, int, decimal, double']")),
     }
 }

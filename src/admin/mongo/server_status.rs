@@ -24,7 +24,7 @@ pub(super) async fn answer(context: CommandContext<'_>) -> CommandResult {
         "process": "tlsramp",
         "pid": i64::from(status.pid),
     };
-    #[expect(clippy::cast_precision_loss, reason = "exact for more years than there will be")]
+    #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 seconds")]
     answer.append(cstr!("uptime"), uptime as f64);
     answer.append(cstr!("uptimeEstimate"), uptime);
     answer.append(cstr!("localTime"), DateTime::now());

@@ -31,7 +31,7 @@ pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut strea
             tracing::debug!(who = %connection.who, "closed an idle admin connection");
         }
         Err(error) => {
-            tracing::debug!(who = %connection.who, %error, "the client closed an admin connection within a message");
+            tracing::debug!(who = %connection.who, %error, "an admin connection ended within a message");
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn type_name(value: RawBsonRef<'_>) -> &'static str {
 }
 
 /// The text to which mongod converts a string, number or date if it expects a string; `None` for other types.
-#[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "mongod converts no other type")]
 pub(super) fn as_text(value: RawBsonRef<'_>) -> Option<String> {
     match value {
         RawBsonRef::String(text) => Some(text.to_owned()),
@@ -70,7 +70,7 @@ pub(super) fn displayed(value: RawBsonRef<'_>) -> String {
     text
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "values of other types are shown by the type's name")]
 fn print(text: &mut String, value: RawBsonRef<'_>, level: usize) {
     // Writing to a string does not fail.
     let _ = match value {

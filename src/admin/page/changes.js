@@ -64,7 +64,7 @@ function mode(to, back) {
         options: fatal && !back ? [...options, ["force", "Force: cut off the servers that cannot be reached in this mode", true]] : options,
       };
     },
-    // Without warnings, the guard refuses a change for which one has come up meanwhile.
+    // If the dialog showed no warning, the guard is on: it refuses the change if a warning has come up meanwhile.
     async run({ persist, force }, { all }) {
       const body = { mode: to, persist, force: back || Boolean(force), guard: !back && all.length === 0 };
       const reply = await request("PUT", "/mode", body);
@@ -207,7 +207,7 @@ async function confirm() {
     fail(error.message);
     const blockers = error.reply?.blockers ?? [];
     if (blockers.length) {
-      // Shown now, so that a second confirmation is one in spite of them.
+      // The dialog shows these blockers from now on, so a second confirmation makes the change in spite of them.
       mine.loaded = { ...mine.loaded, all: blockers };
       findings(byId("dialog-findings"), blockers);
     }

@@ -126,7 +126,7 @@ function plot(parent, { shown, from, to, width }, value, name, stepped = false) 
     picture.append(svg("text", { x: x(time), y: HEIGHT - 4, "text-anchor": anchor }, new Date(time).toLocaleTimeString("en-GB").slice(0, 5)));
   }
   const inside = marks.filter(([time]) => time >= from && time <= to);
-  // Labels of changes in quick succession stand below each other, as far as there is room. The newest count most.
+  // Labels of changes in quick succession stand below each other. If there is not room for all, the newest are shown.
   const lines = [right + LABEL, right + LABEL, right + LABEL];
   for (const [time, mode] of inside.toReversed()) {
     const at = x(time);
@@ -158,7 +158,7 @@ function plot(parent, { shown, from, to, width }, value, name, stepped = false) 
   parent.replaceChildren(picture);
 }
 
-/** The next of 2, 4, 10, 20, 40, ...: the half is a whole number too. */
+/** Rounds up to one of 2, 4, 10, 20, 40, ..., so that half of it is a whole number too. */
 function scale(most) {
   const power = 10 ** Math.floor(Math.log10(most));
   return [2, 4, 10].find((step) => step * power >= most) * power;

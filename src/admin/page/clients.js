@@ -24,7 +24,7 @@ let leftOut = 0;
 let sorted = { column: 7, down: false };
 let timer = null;
 let fetched = 0;
-// What the last fetch was for: the same counts need no second one.
+// The counts for which the clients were last fetched. As long as they stay the same, nothing is fetched.
 let counts = "";
 
 function state(client) {

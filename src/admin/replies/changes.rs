@@ -17,9 +17,9 @@ pub struct Ready {
     pub mode: String,
     /// The mode that was asked about.
     pub to: String,
-    /// Whether the change would be accepted.
+    /// Whether there is no blocker, so that even the guard accepts the change.
     pub ready: bool,
-    /// The blockers that prevent the change.
+    /// The blockers: the fatal ones prevent the change, the others only a change with the guard.
     pub blockers: Vec<BlockerReply>,
 }
 
@@ -150,7 +150,7 @@ pub struct ErrorReply {
     pub error: String,
     /// The error code, a word for programs: `IllegalTransition`, `Unreachable`, `Guarded`, `Leased`, `ReadOnly`, ...
     pub code: String,
-    /// The single findings, if there are several.
+    /// The blockers, if the change was refused because of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blockers: Vec<BlockerReply>,
 }

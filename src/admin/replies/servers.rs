@@ -59,7 +59,8 @@ pub struct LinkStatus {
     pub route: String,
     /// The destination: host and port as configured, or the address of redirected connections.
     pub destination: String,
-    /// The names of which the server's certificate must have one; the address, if no name is known.
+    /// The names that are accepted for the server; its certificate must have one of them. If no name is known, only
+    /// the address is accepted.
     pub names: Vec<String>,
     /// The kind of the last link: `plaintext`, `tls`, `untouched`.
     pub link: String,
@@ -67,8 +68,8 @@ pub struct LinkStatus {
     pub up: bool,
     /// The reason for the failure.
     pub reason: Option<String>,
-    /// The option that names the server as its certificate does. It is never applied automatically: the operator has to
-    /// check that it is the right server.
+    /// The option that gives the server a name in its certificate. It is never applied automatically: the operator has
+    /// to check that this is the right server.
     pub suggestion: Option<String>,
     /// The number of open connections to the destination.
     pub open: usize,
