@@ -59,7 +59,7 @@ pub struct RedirectedTo {
 pub struct LinkFailure {
     /// The reason as text.
     pub text: String,
-    /// What is wrong at the server, as far as it tells tlsramp's operator what to do.
+    /// What is wrong at the server, as far as the remedy depends on it.
     pub fault: PeerFault,
 }
 

@@ -63,7 +63,7 @@ impl LogHandle {
         let _ = self.level.modify(|filter| *filter = level);
     }
 
-    /// Number of lines dropped so far.
+    /// Number of lines lost so far, because the queue was full or the output failed.
     pub fn dropped(&self) -> usize {
         self.writer.dropped()
     }

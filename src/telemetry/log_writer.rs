@@ -79,7 +79,7 @@ impl LogWriter {
         Ok((lines, writing))
     }
 
-    /// Number of lines lost so far, to the queue's bound or to an error of the output.
+    /// Number of lines lost so far, because the queue was full or the output failed.
     pub(super) fn dropped(&self) -> usize {
         self.0.state().dropped
     }

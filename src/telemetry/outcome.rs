@@ -20,8 +20,8 @@ pub enum Outcome {
     RecycledByForce,
     /// The client closed the connection without sending a byte.
     Probe,
-    /// The connection limit was reached, and the accept queue was full; or the connection lost its place in the full
-    /// queue.
+    /// The connection limit was reached, and no more connections may wait for a slot; or the connection lost its place
+    /// among those that wait.
     TooManyConnections,
     /// Closed at once, because the limit of connections from the client's address was reached.
     TooManyFromAddress,

@@ -1,4 +1,4 @@
-//! The accepted connections that wait for a connection slot, bounded by the accept queue.
+//! The accepted connections that wait for a connection slot. The connection limit bounds their number.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

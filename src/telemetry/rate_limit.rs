@@ -1,4 +1,4 @@
-//! The bound on log lines that peers can cause: a number of lines per second, and the number of lines left out.
+//! Limits the log lines per second that peers can cause, and counts the lines left out.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -34,19 +34,22 @@ pub struct RecycleRequest {
 /// How soon a connection that is never idle is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecyclePace {
-    /// The connection is to be replaced, and there is time.
+    /// The client is to connect again under the present policy. This is not urgent.
     Recycle,
     /// The proxy stops.
     Drain {
-        /// Whether clients may notice the end of a busy connection, which is then closed only when it is idle.
+        /// Whether the connection is closed only when it is idle, because its client may see an error otherwise. From
+        /// `last` on, it is closed at any boundary.
         idle_only: bool,
-        /// From when on any boundary is used, because the connection is cut off soon after; `None` if it is not.
+        /// From when on the connection is closed at any boundary, because soon after it is cut off. `None`: it is never
+        /// cut off.
         last: Option<Instant>,
     },
 }
 
 impl RecycleRequest {
-    /// From when on the connection is closed at any boundary. `delicate`: an error is likely if it is busy then.
+    /// From when on the connection is closed at any boundary; `None`: never. `delicate`: whether its client would
+    /// probably see an error, or lose a request, if the connection is closed while it is busy.
     pub fn any_boundary(&self, delicate: bool) -> Option<Instant> {
         match self.pace {
             RecyclePace::Recycle if delicate => Some(self.since + RECYCLE_TRANSACTION),
@@ -56,7 +59,7 @@ impl RecycleRequest {
         }
     }
 
-    /// From when on the connection is closed at any boundary even within a transaction.
+    /// From when on the connection is closed at any boundary even within a transaction; `None`: never.
     pub fn last_boundary(&self) -> Option<Instant> {
         match self.pace {
             RecyclePace::Recycle => None,

@@ -101,8 +101,8 @@ impl Inventory {
     }
 }
 
-/// The number for the next new row, above all others. Rows with an unusable number, or with the number of another row,
-/// lose it.
+/// Returns the number for the next new row, above the numbers of all rows. Sets unusable numbers, and numbers that an
+/// earlier row has, to 0.
 fn unused_number(rows: &mut [RowImage], next: u64) -> u64 {
     let mut used = HashSet::new();
     for row in rows.iter_mut() {
@@ -114,7 +114,7 @@ fn unused_number(rows: &mut [RowImage], next: u64) -> u64 {
     if next < NUMBERS_MOST { above.max(next) } else { above }
 }
 
-/// Larger numbers in a file are an edit: JSON numbers are exact up to here.
+/// A larger number was not written by tlsramp, because numbers in JSON are exact only up to this one.
 const NUMBERS_MOST: u64 = 1 << 53;
 
 impl RowImage {

@@ -66,7 +66,7 @@ impl RowKey {
     }
 }
 
-/// The group of rows of one address and transport.
+/// The rows of one address and transport, either of members or of other clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct RowGroup {
     pub(super) ip: IpAddr,
@@ -96,7 +96,7 @@ pub struct ClientIdentity {
     pub application: Option<String>,
     /// Its driver.
     pub driver: Option<String>,
-    /// Which clients of the address this is.
+    /// Which clients of the address this identity stands for.
     pub scope: Scope,
 }
 
@@ -168,7 +168,7 @@ impl ClientIdentity {
         matches!(self.scope, Scope::Member | Scope::MoreMembers)
     }
 
-    /// Whether this is a shared row.
+    /// Whether this stands for all clients or members in a shared row.
     pub fn is_many(&self) -> bool {
         matches!(self.scope, Scope::More | Scope::MoreMembers)
     }

@@ -122,7 +122,7 @@ impl Inventory {
     }
 
     /// Sets the guard window: for how long a client counts after it has disconnected. When the table is full, rows
-    /// within the window are kept.
+    /// outside of the window are removed first.
     pub fn set_window(&self, window: Duration) {
         self.table().window = millis(window);
     }
@@ -134,7 +134,7 @@ impl Inventory {
     ///
     /// Only a row of the same application at the same address shows that a client has moved to TLS. A client without a
     /// name counts until the window is over or an operator accepts it. `unheard` is the number of open connections
-    /// without metadata so far, by address.
+    /// whose clients have not sent a complete message yet, by address.
     pub fn plaintext_blockers(
         &self,
         window: Duration,

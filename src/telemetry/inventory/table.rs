@@ -87,7 +87,8 @@ impl InventoryTable {
         TableCopy { rows, accepted: Arc::clone(&self.accepted) }
     }
 
-    /// Returns the row with this key, which is created if necessary; if there is no room, the shared row.
+    /// Returns the row with this key, which is created if necessary. If the group is full, returns the group's shared
+    /// row. If the table is full, returns the row of the unlisted connections.
     pub(super) fn row(&mut self, key: RowKey, now: i64, revision: &Arc<AtomicU64>) -> Arc<Row> {
         if let Some(row) = self.rows.get(&key) {
             return Arc::clone(row);
@@ -258,8 +259,9 @@ impl Row {
 }
 
 impl TableCopy {
-    /// Returns the clients that use one transport and have not moved to the other since. `unheard` is the number of
-    /// open connections of that transport without metadata so far, by address.
+    /// Returns the clients that use plaintext, or TLS, as `is_kind` selects, and have not moved to the other since.
+    /// `unheard` is the number of open connections of the selected kind whose clients have not sent a complete message
+    /// yet, by address.
     ///
     /// A client without a name never counts as moved, because other connections from its address may belong to another
     /// client.

@@ -131,7 +131,7 @@ impl MetricsPage {
         // The spelling of modes does not depend on the configuration.
         let modes = Mode::ALL.map(|mode| ([("mode", mode.name(Spelling::Ssl))], u64::from(mode == self.scrape.mode)));
         to.gauge(("tlsramp_mode", "1 for the mode in force, 0 for the others.", None), modes)?;
-        let help = "Generation in force; increases by 1 with each change of mode or certificates.";
+        let help = "Generation in force; increases by 1 with each change of mode, rotation or reload.";
         to.gauge(("tlsramp_generation", help, None), [([], self.scrape.generation)])
     }
 
@@ -180,7 +180,7 @@ impl MetricsPage {
         let help = "Whether the interception rules of a sidecar are in force; absent if none are expected.";
         let rules = scrape.redirect.map(|rules| ([], u64::from(rules)));
         to.gauge(("tlsramp_redirect_rules", help, None), rules)?;
-        let help = "Log lines dropped because the log's reader was too slow.";
+        let help = "Log lines lost because the log's reader was too slow or the output failed.";
         to.counter(("tlsramp_log_lines_dropped", help, None), [([], scrape.log_lines_dropped)])
     }
 

@@ -35,7 +35,7 @@ pub struct Scrape {
     pub bypass: u64,
     /// Whether the interception rules are in force; `None` if none are expected.
     pub redirect: Option<bool>,
-    /// Number of log lines dropped since the start.
+    /// Number of log lines lost since the start.
     pub log_lines_dropped: u64,
     /// The connection slots of each direction.
     pub slots: Vec<SlotGauges>,
