@@ -80,7 +80,7 @@ fn client(number: usize) -> ClientRow {
 #[test]
 fn clients_by_whether_they_are_in_the_way() {
     for rows in ROWS {
-        // The first client uses TLS.
+        // Starts at 1, because client 0 uses TLS.
         let clients: Vec<_> = (1..=rows).map(client).collect();
         let reply = Clients { clients, ssl_mode: "preferSSL".into() };
         check("clients", rows, &clients::page(&reply, false, NOW));
