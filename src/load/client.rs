@@ -86,7 +86,7 @@ async fn operate(
 }
 
 /// Waits until the next operation is due and returns that time, from which latency is measured. Returns `None` after
-/// the end. The first operations are spread over half of the warm-up.
+/// the end. Without a rate, the first operations of the clients are spread over half of the warm-up.
 async fn due(context: &ClientContext, number: usize, count: u64) -> Option<Instant> {
     let Schedule { begins, counts, ends } = context.schedule;
     let connections = context.args.connections;

@@ -145,7 +145,7 @@ fn shown() -> Vec<Arg> {
             .value_parser(value_parser!(i32).range(1..))
             .action(ArgAction::Append)
             .help(
-                "Report the processor time of this process per operation, and its memory per idle connection; \
+                "Report the processor time of process PID per operation, and its memory per idle connection; \
                  repeatable",
             ),
         Arg::new(JSON).long(JSON).action(ArgAction::SetTrue).help("Print the result as one JSON object"),

@@ -8,7 +8,8 @@ pub const MOST_CONNECTIONS: u32 = 60_000;
 pub(super) const SESSIONS: usize = 1024;
 /// Largest request and largest answer of the echo protocol, in bytes.
 pub(super) const MESSAGE_BYTES: u32 = 1024 * 1024 * 1024;
-/// Default size of an answer in the bulk workload: long enough for a stream, short enough that several complete.
+/// Default size of an answer in the bulk workload: large enough to measure throughput, small enough that a measurement
+/// has many answers.
 pub(super) const BULK_BYTES: u32 = 16 * 1024 * 1024;
 /// Size of a read or write.
 pub(super) const CHUNK_BYTES: usize = 64 * 1024;

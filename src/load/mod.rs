@@ -10,7 +10,7 @@
 //! | `measurements` | counts and latencies |
 //! | `run` | threads, warm-up, the measured time |
 //! | `process_usage` | processor time and memory of other processes |
-//! | `report` | the result, as text and as JSON. PURE |
+//! | `report` | the result, as text and as JSON, without input or output |
 //! | `echo_server` | the server of the echo protocol |
 //!
 //! It measures what a client sees. Failures are counted by kind; nothing is assumed about their cause.

@@ -1,4 +1,4 @@
-//! The result of a measurement, as text and as JSON. PURE.
+//! The result of a measurement, as text and as JSON. Only formats it: no input or output.
 
 use std::collections::BTreeMap;
 use std::fmt;
