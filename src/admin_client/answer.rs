@@ -43,8 +43,8 @@ pub struct LeaseReply {
     pub lease: Option<LeaseStatus>,
 }
 
-/// Parses a JSON object that must have all of these keys. Versions differ, so other fields may be missing; the keys are
-/// those that all versions have, and distinguish a reply from any other object.
+/// Parses a JSON object that must have all of these keys: every version sends them, and they tell this reply from any
+/// other object. Other fields may be missing, because versions differ.
 pub(super) fn parse<T: DeserializeOwned>(json: &str, keys: &[&str]) -> Option<T> {
     let object: BTreeMap<String, IgnoredAny> = serde_json::from_str(json).ok()?;
     if !keys.iter().all(|key| object.contains_key(*key)) {

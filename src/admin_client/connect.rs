@@ -49,7 +49,7 @@ async fn handshake(socket: TcpStream, host: &str, tls: &Material) -> Result<Clie
 fn failure(address: &AdminAddress, error: io::Error) -> ClientError {
     let local = matches!(address.0, UpstreamAddress::Unix(_));
     let address = address.to_string();
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
     match error.kind() {
         io::ErrorKind::ConnectionRefused => ClientError::NobodyListens { address },
         io::ErrorKind::NotFound if local => ClientError::NobodyListens { address },

@@ -120,7 +120,7 @@ impl ClientError {
 
 /// The usual cause of a handshake error.
 fn hint(error: &HandshakeError) -> &'static str {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other errors have no hint")]
     match error {
         HandshakeError::Tls(rustls::Error::InvalidCertificate(_)) => {
             "; --tlsCAFile must contain the CA that signed its certificate, and the address must be a name in that \

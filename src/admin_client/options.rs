@@ -72,7 +72,8 @@ impl TlsOptions {
         if !self.tls {
             return Ok(None);
         }
-        // A cluster certificate is presented to servers, so it needs no name that a client would dial.
+        // Loaded as a cluster certificate, because a server's certificate must have a subject alternative name, and a
+        // client's need not.
         let files = TlsFiles {
             cluster: self.certificate_key.clone(),
             cluster_password: self.password.clone(),
