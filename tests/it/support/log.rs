@@ -16,8 +16,8 @@ use serde_json::Value;
 /// A position in a log. Lines before it are ignored.
 ///
 /// tlsramp writes its log in batches, and a busy machine reads it late, so a line that arrives after the mark may be
-/// older than the mark. Therefore the line's own timestamp decides. The mark is rounded down to a millisecond, the
-/// resolution of mongod's timestamps.
+/// older than the mark. Therefore the line's own timestamp decides. The mark waits for the start of a millisecond, the
+/// resolution of mongod's timestamps, so that older lines have smaller timestamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Mark {
     lines: usize,

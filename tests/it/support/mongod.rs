@@ -78,8 +78,8 @@ impl Mongod {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// The path of its Unix socket, if the options request one. mongod derives the name from `--port` as given, that
-    /// is, from 0.
+    /// The path of its Unix socket, if the options request one. mongod derives the name from `--port` as given, which
+    /// may be 0.
     pub(crate) fn unix_socket(&self) -> PathBuf {
         let lines = self.log.objects(Mark::START);
         let mut addresses = lines.iter().filter_map(|line| line["attr"]["address"].as_str());

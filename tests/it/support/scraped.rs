@@ -66,7 +66,7 @@ impl Families {
             } else if let Some((name, labels)) = line.split_once('{') {
                 let name = family_of(name, |name| families.contains_key(name));
                 let family = families.get_mut(&name).unwrap_or_else(|| panic!("no family of {line}"));
-                // A label's value ends at the first quote that a comma or the bracket follows.
+                // A label's value ends at the first quote that is followed by a comma or by the closing brace.
                 for pair in labels.rsplit_once('}').unwrap().0.trim_end_matches('"').split("\",") {
                     let (label, value) = pair.split_once("=\"").unwrap_or_else(|| panic!("no label: {line}"));
                     if label != "le" {
@@ -88,13 +88,13 @@ impl Families {
         self.0.iter().map(|(name, family)| (name.as_str(), family))
     }
 
-    /// The labels of a metric, which may be one series name of a histogram.
+    /// The labels of a metric. `metric` may be the name of a series of a histogram.
     pub(crate) fn labels(&self, metric: &str) -> Option<&BTreeMap<String, BTreeSet<String>>> {
         Some(&self.0.get(&family_of(metric, |name| self.0.contains_key(name)))?.labels)
     }
 }
 
-/// The family of a series: a histogram's have suffixes.
+/// The family of a series. The series of a histogram have suffixes.
 fn family_of(series: &str, is_family: impl Fn(&str) -> bool) -> String {
     let suffixes = ["_bucket", "_count", "_sum"];
     let of_histogram = suffixes.iter().find_map(|suffix| series.strip_suffix(suffix).filter(|name| is_family(name)));

@@ -16,7 +16,8 @@ use serde_json::Value;
 pub(crate) use super::until::wait_until;
 use super::{Mark, Proxy, cert, proxy::Signal, tls};
 
-/// A server that sends back the bytes that it receives, or sends a fixed word. It passes half-closes back.
+/// A server that sends back the bytes that it receives. When the client closes its sending direction, it sends a fixed
+/// word, if it has one, and closes its own.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
@@ -29,8 +30,8 @@ impl Upstream {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), None)
     }
 
-    /// Starts a server that sends `word` when the client has closed its sending direction, so that servers can be told
-    /// apart.
+    /// Starts a server that also sends `word` when the client has closed its sending direction, so that servers can be
+    /// told apart.
     pub(crate) fn saying(word: &'static [u8]) -> Self {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), Some(word))
     }

@@ -33,7 +33,7 @@ impl Set {
         ["--sslPEMKeyFile", &own, "--sslCAFile", &self.identities.ca()].map(str::to_owned).to_vec()
     }
 
-    /// Starts sidecars beside running members, each in a group of its own, and applies the interception rules.
+    /// Starts sidecars beside running members, all with the group ID [`GROUP`], and applies the interception rules.
     pub(crate) fn adopt(&mut self) {
         for number in 0..self.members.len() {
             let host = self.members[number].host.clone();

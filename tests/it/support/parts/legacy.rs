@@ -73,7 +73,7 @@ fn mirrors(folder: &Path) -> Result<Vec<String>, String> {
     if mirrors.is_empty() { Err("apt has no sources".to_owned()) } else { Ok(mirrors) }
 }
 
-/// The package lists are signed, and so the packages are verified.
+/// Downloads packages. apt verifies them by their hashes in the package lists, which are signed.
 fn download(folder: &Path, mirror: &str, wanted: &[&str]) -> Result<(), String> {
     let apt = folder.join("apt");
     let _ = fs::remove_dir_all(&apt);
@@ -91,7 +91,7 @@ fn download(folder: &Path, mirror: &str, wanted: &[&str]) -> Result<(), String> 
         format!("Dir::State::lists={}", at("lists")),
         format!("Dir::State::status={}", at("status")),
         format!("Dir::Cache={}", at("cache")),
-        // Uses only these lists, as the user who runs the tests.
+        // apt downloads no translations, and does not change to its own user, who cannot write to these folders.
         "Acquire::Languages=none".to_owned(),
         "APT::Sandbox::User=root".to_owned(),
         "APT::Architecture=amd64".to_owned(),
