@@ -190,7 +190,7 @@ async fn nobody_there() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_waited_for_no_longer_than_so() {
-    // The listener exists, so connecting takes no time that is paused; only the answer has to be waited for.
+    // The listener exists, so the client connects at once. Only the wait for the answer runs into its time limit.
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.sock");
     let listener = UnixListener::bind(&path).unwrap();
