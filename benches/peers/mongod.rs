@@ -53,7 +53,7 @@ impl Bench {
         let data = folder.path().display().to_string();
         let args = ["--dbpath", &data, "--port", &port, "--bind_ip", "127.0.0.1", "--nounixsocket", "--nojournal"];
         let tls = ["--tlsMode", "allowTLS", "--tlsCertificateKeyFile", &certificate, "--wiredTigerCacheSizeGB", "0.25"];
-        // mongod does not log connections, because tlsramp does.
+        // mongod logs no connections, so that a connection through tlsramp is not logged twice.
         let quiet = ["--setParameter", "diagnosticDataCollectionEnabled=false", "--quiet"];
         let args: Vec<String> = args.into_iter().chain(tls).chain(quiet).map(str::to_owned).collect();
         let mut mongod = Running::start("mongod", &program, &args, folder.path())?;

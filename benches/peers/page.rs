@@ -27,7 +27,7 @@ pub(crate) fn render(options: &Options, measured: &Measured) -> String {
     );
     say(&grid(&main_table(options, measured, &proxies)));
     say(
-        "`of best`: tlsramp's cost to that of the cheapest of the five peers, median of the rounds' ratios (least to most); `of naive`: to the proxy of tokio, tokio-rustls and `copy_bidirectional`.\n",
+        "`of best`: tlsramp's cost divided by that of the cheapest of the five peers, the median of the rounds' ratios (least to most); `of naive`: divided by that of the proxy of tokio, tokio-rustls and `copy_bidirectional`.\n",
     );
     for note in &measured.notes {
         say(&format!("- {note}"));
@@ -41,12 +41,12 @@ pub(crate) fn render(options: &Options, measured: &Measured) -> String {
     }
     if !measured.storms.is_empty() {
         say(
-            "## Storms\n\n99th percentile of 32 established TLS clients, the proxy on one core: quiet, in us; and in ratio to quiet (least to most) while 64 clients make full handshakes without pause, and while 64 clients send a ClientHello, take the answer and reset.\n",
+            "## Storms\n\n99th percentile of the latency of 32 established TLS clients, with the proxy on one core. `quiet`: without a storm. `handshakes`: the ratio to `quiet` (least to most) while 64 clients make full handshakes without pause. `ClientHellos`: this ratio while 64 clients send a ClientHello, read the answer and reset the connection.\n",
         );
         say(&grid(&storms_table(measured, &proxies)));
     }
     say(
-        "## The kernel's part\n\nSystem time of the costs above. `of best`: tlsramp's system time alone to all that the cheapest peer takes; where this is over the goal, a user space that costs nothing would not meet it.\n",
+        "## The kernel's part\n\nSystem time of the costs above. `of best`: tlsramp's system time divided by the whole cost of the cheapest peer. Where this is above the goal, tlsramp could not meet the goal even if its user space cost nothing.\n",
     );
     say(&grid(&kernel_table(options, measured, &proxies)));
     say("## Spread of the costs, least to most\n");
@@ -54,12 +54,12 @@ pub(crate) fn render(options: &Options, measured: &Measured) -> String {
         measured.figures.cost(workload, peer).map(|cost| range(cost, digits(workload)))
     })));
     say(
-        "## Throughput, and times of an operation\n\nOperations (bulk: GB) a second; p50 / p99. Of load, proxy and server together, which share the cores.\n",
+        "## Throughput, and times of an operation\n\nOperations (bulk: GB) a second; p50 / p99. Load, proxy and server share the cores, so these depend on all three.\n",
     );
     say(&grid(&table(options, measured, &measured.peers, |workload, peer| {
         (workload.unit != Unit::Memory).then(|| throughput(measured, workload, peer)).flatten()
     })));
-    say("## What each and a client of TLS 1.3 agree on\n");
+    say("## What each peer negotiates with a TLS 1.3 client\n");
     for (peer, agreed) in &measured.agreed {
         say(&format!("- {}: {agreed}", peer.title()));
     }

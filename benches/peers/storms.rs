@@ -1,5 +1,5 @@
 //! Latency of established TLS clients while a storm of new clients comes in, as after a failover. The proxy runs on one
-//! core, so that it cannot leave the storm to another.
+//! core, so that new and established clients compete for that core.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

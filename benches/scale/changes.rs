@@ -9,7 +9,7 @@ use super::options::Options;
 use super::support::{Certs, Load, Report, Running, Scratch, tlsramp};
 use super::switch::Switch;
 
-/// A section of the report, and the number of lost connections.
+/// A section of the report, and a description of the failures, if there were any.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) text: String,

@@ -67,7 +67,7 @@ fn measure(options: &Options) -> Result<(), String> {
     }
 }
 
-/// Descriptors for ten thousand proxied connections, twice.
+/// Twice as many descriptors as ten thousand proxied connections take.
 const DESCRIPTORS: u64 = 40_000;
 /// Number of connections in addition to those that are held: some are still closing.
 const SPARE: usize = 100;

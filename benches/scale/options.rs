@@ -46,7 +46,7 @@ fn command() -> Command {
         Arg::new(name).long(name).value_name("COUNT").value_parser(parser).default_value(otherwise)
     };
     Command::new("scale")
-        .about("What many open connections do to tlsramp's costs, and a change of mode to connections")
+        .about("Measures tlsramp's costs with many open connections, and checks connections during mode changes")
         .arg(
             Arg::new("seconds")
                 .long("seconds")

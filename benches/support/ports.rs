@@ -1,5 +1,5 @@
-//! Finds free ports below the kernel's range for outgoing connections: a bench makes thousands of these before it uses
-//! a port.
+//! Finds free ports below the kernel's range for outgoing connections. Otherwise, one of a bench's thousands of
+//! outgoing connections could take a port before the bench listens on it.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
