@@ -10,8 +10,8 @@ pub enum Error {
     Name(String),
     /// The name cannot be used for another file in the folder.
     #[error(
-        "'{0}' cannot name a file here: letters, digits, '-', '_' and '.', not first; and no name twice, nor one of the \
-         files that are always made"
+        "'{0}' cannot name a file here: a name has letters, digits, '-', '_' and '.', does not begin with '.', is not \
+         given twice, and is not that of a file that is always made"
     )]
     File(String),
     /// Generating a key or signing failed.
