@@ -1,7 +1,7 @@
 //! The texts of `tlsramp --version`: the commit with its date, and the versions of the TLS stack.
 //!
-//! The commit comes from the environment variable `TLSRAMP_COMMIT`, for builds outside of a clone, else from git. A debug
-//! build does not ask git: every commit would compile the crate again.
+//! The commit comes from the environment variable `TLSRAMP_COMMIT`, for builds outside of a clone, else from git. A
+//! debug build does not ask git, because the crate would then be compiled again after every commit.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,8 +27,8 @@ fn main() {
     println!("cargo::rustc-env=TLSRAMP_TLS_STACK={}", tls_stack(&folder));
 }
 
-/// The commit of this clone and its date, marked if tracked files differ from it; `None` if the folder is no clone, such as
-/// an unpacked archive, even within another repository.
+/// The commit of this clone and its date, marked if tracked files differ from it; `None` if the folder is no clone,
+/// such as an unpacked archive, even within another repository.
 fn commit(folder: &Path) -> Option<String> {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;
@@ -38,7 +38,8 @@ fn commit(folder: &Path) -> Option<String> {
     if !folder.join(".git").exists() {
         return None;
     }
-    // What changes with a commit or a checkout; a path that does not exist would run this script at every build.
+    // These files change with a commit or a checkout. A missing file is not named, because it would make cargo run this
+    // script at every build.
     let of_git = ["HEAD", "refs/heads", "packed-refs"].map(|name| git(&["rev-parse", "--git-path", name]));
     let sources = ["src", "certs-gen/src", "Cargo.toml"].map(|name| Some(name.to_owned()));
     for path in of_git.into_iter().chain(sources).flatten().map(|path| folder.join(path)).filter(|path| path.exists()) {

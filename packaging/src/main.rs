@@ -86,7 +86,7 @@ fn page_name(command: &Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }
 
-/// Lines that stay lines: roff breaks before one that begins with a blank, and would join the others.
+/// Keeps the line breaks of a text. roff would join the lines, except those that begin with a blank.
 fn unfilled(text: &str) -> String {
     let mut page = String::new();
     let mut after_text = false;
