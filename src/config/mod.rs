@@ -1,9 +1,9 @@
 //! The configuration: command line and file, parsed and validated.
 //!
-//! One table ([`table`]) defines the options: their flags, their keys in both file formats, and whether a reload may change
-//! them. The values are collected as text with their origin ([`raw`]), then validated together: every mistake is reported at
-//! once, each with the name as written, the value, what was expected and what to do. Only the validated [`Settings`] leave
-//! the module, with the TLS material that belongs to them.
+//! One table ([`table`]) defines the options: their flags, their keys in both file formats, and whether a reload may
+//! change them. The values are collected as text with their origin ([`raw`]), then validated together: every mistake is
+//! reported at once, each with the name as written, the value, what was expected and what to do. Only the validated
+//! [`Settings`] leave the module, with the TLS material that belongs to them.
 //!
 //! ```text
 //! cli ──┐                                   ┌── routes, encryption, admin

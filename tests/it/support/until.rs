@@ -18,8 +18,8 @@ pub(crate) fn wait(what: &str, is: impl FnMut() -> bool) {
 /// Waits for a condition. Returns whether it holds within the limit. The condition is checked once more when the limit
 /// is reached.
 ///
-/// Each pause is an eighth of the time waited so far: a condition that soon holds is noticed at once, and one that takes
-/// long is not checked hundreds of times per second, each time at the cost of a process or a request.
+/// Each pause is an eighth of the time waited so far: a condition that soon holds is noticed at once, and one that
+/// takes long is not checked hundreds of times per second, each time at the cost of a process or a request.
 pub(crate) fn wait_until(limit: Duration, mut is: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
     loop {
