@@ -94,7 +94,7 @@ impl AdminConnection {
         }
     }
 
-    /// The connection's number among those of its kind, from 1.
+    /// The connection's number among those of the same kind of listener, from 1.
     pub(super) fn number(&self) -> u64 {
         self.slot.number()
     }

@@ -191,15 +191,16 @@ fn mistake(raw: &Raw, fault: FileError) -> Mistake {
     }
 }
 
-/// The changed options that only a restart can change.
+/// A mistake for each option that differs from `previous` although only a restart can change it.
 fn changed_restart_only(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
     let restart = TABLE.iter().filter(|opt| !opt.reloadable);
     let changed = restart.filter(|opt| raw.effective(opt) != previous.effective(opt));
     changed.map(|opt| changed_mistake(raw, previous, opt)).collect()
 }
 
-/// Files for verifying peers that were given before and are missing now. The file may have been read while it was being
-/// written, and a configuration without these files would accept peers that the previous one refused.
+/// A mistake for each option with a file for verifying peers that was given before and is missing now. The
+/// configuration file may have been read while it was being written, and without these options, peers would be accepted
+/// that were refused before.
 fn dropped_verification(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
     let gone = [OptionKey::Ca, OptionKey::ClusterCa, OptionKey::Crl].into_iter().filter(|key| raw.get(*key).is_none());
     let remedy = "restore the option, or restart tlsramp without it";

@@ -101,8 +101,8 @@ pub(super) fn listenable(address: SocketAddr) -> Result<(), ValueError> {
     }
 }
 
-/// Parses disabled protocol versions; the flag is whether the word was `none`. The rules are mongod's: tokens separated
-/// by commas, empty ones skipped, case-sensitive, an optional `no` before the name.
+/// Parses disabled protocol versions. Also returns whether the text is the single word `none`. The rules are mongod's:
+/// tokens separated by commas, empty ones skipped, case-sensitive, an optional `no` before the name.
 pub(super) fn protocols(text: &str) -> Result<(DisabledProtocols, bool), ValueError> {
     let mut disabled = DisabledProtocols::default();
     if text.trim() == "none" {

@@ -83,8 +83,8 @@ impl Hosts {
         Ok(())
     }
 
-    /// Checks that a browser does not make this request for a page of another site. Such a page could read no reply, but
-    /// it could hold connections and cause servers to be probed. A link to here may be followed.
+    /// Checks that a browser does not make this request for a page of another site. Such a page could read no reply,
+    /// but it could hold connections and cause servers to be probed. A link to here may be followed.
     ///
     /// # Errors
     /// The reply that refuses the request.
