@@ -43,7 +43,7 @@ pub(super) fn json(error: &ClientError) -> String {
     json!({ "error": error.to_string(), "code": error.code() }).to_string()
 }
 
-/// The remedy in options of `ctl`. The text of the admin port names no options, because clients of all kinds read it.
+/// The remedy in options of `ctl`, which the admin port's text does not know: it is for clients of every kind.
 fn hint(code: &str) -> Option<&'static str> {
     match code {
         "IllegalTransition" => Some(
