@@ -35,7 +35,7 @@ fn a_busy_application_is_moved_and_does_not_notice() {
     let mut input = application.stdin.take().unwrap();
     let mut lines = BufReader::new(application.stdout.take().unwrap()).lines();
     let uri = format!("mongodb://127.0.0.1:{}/?replicaSet=rs", proxy.port());
-    writeln!(input, "{}", json!({ "uri": uri, "workers": 100 })).unwrap();
+    writeln!(input, "{}", json!({ "uri": uri, "workers": 100, "pause": 0.0 })).unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
 
     let changed = admin.put("/mode", &json!({ "mode": "preferSSL" }));

@@ -279,7 +279,8 @@ fn nobody_notices_under_load() {
     let python = require!(parts::pymongo());
     require!(parts::mongod());
     let full = env::var("TLSRAMP_STORM").is_ok_and(|storm| storm == "full");
-    let (rate, workers, rounds) = if full { (1000, 200, 10) } else { (100, 20, 3) };
+    // The pauses leave two processors enough time for the connections. No pooled connection is idle for a second.
+    let (rate, workers, pause, rounds) = if full { (1000, 200, 0.25, 10) } else { (100, 20, 0.0, 3) };
     let (port, admin_port, folder) = (ReservedPort::new(), ReservedPort::new(), Scratch::new("storm"));
     let options = mongod::Options { replica_set: Some("rs".into()), ..mongod::Options::default() };
     let mongod = Mongod::start(&options);
@@ -314,7 +315,7 @@ fn nobody_notices_under_load() {
     let mut input = application.stdin.take().unwrap();
     let mut lines = BufReader::new(application.stdout.take().unwrap()).lines();
     let uri = format!("mongodb://127.0.0.1:{}/?replicaSet=rs", port.port());
-    writeln!(input, "{}", json!({ "uri": uri, "workers": workers })).unwrap();
+    writeln!(input, "{}", json!({ "uri": uri, "workers": workers, "pause": pause })).unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
     let storm = Storm::start(port.address(), rate);
     thread::sleep(Duration::from_secs(1));
@@ -372,7 +373,7 @@ struct Storm {
 impl Storm {
     fn start(address: SocketAddr, rate: u32) -> Storm {
         let (stop, connects) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<Duration>>>::default());
-        let number = 20;
+        let number = 100;
         let one = || {
             let (stop, connects) = (Arc::clone(&stop), Arc::clone(&connects));
             let pause = Duration::from_secs(1) * number / rate;

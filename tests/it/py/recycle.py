@@ -1,8 +1,9 @@
 """A busy application on a replica set, while its connections are moved: see tests/it/recycling.rs, which starts it.
 
-Input: one JSON object: the address, how many workers. Output: `ready` once everybody works. Then, for each further line,
-`all` once every worker has finished an operation that began after the line was read, and at the end of the input one JSON
-object with what was done and every error that the application has seen.
+Input: one JSON object: the address, how many workers, and how many seconds each pauses after a write and a read. Output:
+`ready` once everybody works. Then, for each further line, `all` once every worker has finished an operation that began
+after the line was read, and at the end of the input one JSON object with what was done and every error that the
+application has seen.
 """
 
 import json
@@ -78,6 +79,7 @@ def write_and_read(work, client, number, what):
         work.count("reads")
         at += 1
         work.turns[number] += 1
+        time.sleep(work.task["pause"])
 
 
 def transact(work, client):
