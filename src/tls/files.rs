@@ -55,7 +55,7 @@ impl Password {
     /// Reads the password.
     ///
     /// # Errors
-    /// If the file cannot be read, or its first line is empty or not UTF-8.
+    /// If the file cannot be read or is not UTF-8, or if its first line is empty.
     pub(crate) fn read(&self) -> Result<Secret, String> {
         let path = match self {
             Password::Given(secret) => return Ok(secret.clone()),

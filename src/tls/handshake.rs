@@ -70,7 +70,7 @@ pub enum HandshakeError {
 /// Accepts a handshake that does not count towards the memory budget; for listeners with few clients.
 ///
 /// # Errors
-/// The reason and the socket, to which the alert was already written. After a timeout, there is no socket.
+/// The reason and the socket, to which the alert, if any, was already written. After a timeout, there is no socket.
 pub async fn accept(
     socket: TcpStream,
     config: Arc<ServerConfig>,
@@ -82,7 +82,7 @@ pub async fn accept(
 /// Accepts a handshake that counts towards the memory budget of all handshakes with clients.
 ///
 /// # Errors
-/// As [`accept`]. There is no socket either if the budget is exceeded.
+/// As [`accept`]. If the budget is exceeded, there is no socket.
 pub async fn accept_budgeted(
     socket: TcpStream,
     config: Arc<ServerConfig>,
@@ -129,11 +129,11 @@ async fn accept_with(
     }
 }
 
-/// rustls reports this error as "no cipher suites in common".
+/// The error if no signature scheme is common. rustls itself would report "no cipher suites in common".
 const NO_SCHEME: rustls::Error = rustls::Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon);
 
-/// Performs a handshake with a server and sends `sni` as the server name. `config` holds the names that the certificate
-/// must have.
+/// Performs a handshake with a server and sends `sni` as the server name. The server's certificate must have one of the
+/// names in `config`.
 ///
 /// # Errors
 /// The reason. The socket is closed.
@@ -202,8 +202,8 @@ async fn perform<S: UnbufferedSession + Unpin>(
     Ok(())
 }
 
-/// Aborts an unfinished handshake if the memory budget requires it. Polled after each step: the handshake joins the
-/// budget with its first received bytes, and only a poll after that registers the task's waker.
+/// Aborts an unfinished handshake if the memory budget requires it. It is polled after each step, because a handshake
+/// joins the budget with its first received bytes, and only a later poll registers the task's waker.
 fn abort_over_budget<T>(
     wait: Poll<io::Result<T>>,
     cx: &mut Context<'_>,

@@ -99,13 +99,13 @@ fn each_has_its_reason_in_words() {
     let unknown = with("1.2.3.4.5 = critical,ASN1:NULL");
     row("an unknown critical extension", issue("unknown", EC, &unknown, ""), None, "has a critical extension");
     let ca = with("basicConstraints = critical,CA:TRUE");
-    row("CA:TRUE", issue("ca-leaf", EC, &ca, ""), None, "basicConstraints CA:TRUE) that another CA issued");
+    row("CA:TRUE", issue("ca-leaf", EC, &ca, ""), None, "it is a CA certificate (basicConstraints CA:TRUE);");
     let server = "extendedKeyUsage = serverAuth\n";
     row(
         "for servers only",
         issue("server-only", EC, server, ""),
         None,
-        "its extended key usage does not allow this use",
+        "its key usage or extended key usage does not allow this use",
     );
     let outside = maker.issue("outside", "narrow", EC, &names, "");
     row("outside of name constraints", outside, None, "violate the name constraints");

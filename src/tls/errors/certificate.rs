@@ -60,7 +60,7 @@ fn is_short(certificate: &X509Certificate<'_>) -> bool {
     matches!(certificate.public_key().parsed(), Ok(PublicKey::RSA(key)) if key.key_size() < SHORTEST_RSA_BITS)
 }
 
-/// Whether the signature of a certificate uses SHA-1, MD5 or a short RSA key. Such signatures are never accepted.
+/// Whether the signature of a certificate uses SHA-1, MD5 or a short RSA key. webpki accepts no such signature.
 pub(crate) fn is_weakly_signed(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
     let algorithm = certificate.signature_algorithm.algorithm.to_id_string();
     [SHA1_WITH_RSA, ECDSA_WITH_SHA1, MD5_WITH_RSA].contains(&algorithm.as_str()) || is_short(issuer)

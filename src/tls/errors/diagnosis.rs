@@ -71,7 +71,7 @@ pub(crate) const SERVER_NAME: &str = "the server name (SNI) in the ClientHello i
 pub(crate) const V1: &str = "it is X.509 v1; reissue it as v3";
 pub(crate) const SHA1: &str = "it is signed with SHA-1; reissue it with SHA-256";
 pub(crate) const NO_SAN: &str =
-    "it has a CN but no subject alternative name; reissue it with the name as subjectAltName";
+    "it has no subject alternative name (a CN does not count as one); reissue it with the name as subjectAltName";
 pub(crate) const SHORT_RSA: &str = "its RSA key is shorter than 2048 bits; reissue it with 2048 bits or more, or with \
     ECDSA";
 /// Prefix of DNS names in the result of [`subject_alt_names`](crate::tls::subject_alt_names).
@@ -79,8 +79,8 @@ pub(crate) const DNS: &str = "DNS:";
 pub(crate) const SHORTEST_RSA_BITS: usize = 2048;
 pub(crate) const PSS_KEY: &str =
     "its key type is RSA-PSS, which is not supported; reissue it with an RSA (rsaEncryption) or ECDSA key";
-pub(crate) const CA: &str = "it is a CA certificate (basicConstraints CA:TRUE) that another CA issued; reissue it with \
-    CA:FALSE (a CA certificate is accepted only if it is self-signed and in the CA file itself)";
+pub(crate) const CA: &str = "it is a CA certificate (basicConstraints CA:TRUE); reissue it with CA:FALSE (a CA \
+    certificate is accepted only if it is self-signed and in the CA file itself)";
 pub(crate) const ALGORITHM: &str = "it, or a CA above it, has a signature algorithm or key that is not supported \
     (supported: RSA of 2048 bits or more, or ECDSA on P-256, P-384 or P-521, each with SHA-256, SHA-384 or SHA-512; \
     Ed25519); reissue it";

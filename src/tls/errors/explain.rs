@@ -45,7 +45,9 @@ fn certificate(kind: &CertificateError) -> String {
             "the CRL of its issuer has expired; put a newer one into the CRL file".into()
         }
         CertificateError::InvalidPurpose => {
-            "its extended key usage does not allow this use (a client needs clientAuth, a server serverAuth)".into()
+            "its key usage or extended key usage does not allow this use (a client needs clientAuth, a server \
+             serverAuth)"
+                .into()
         }
         CertificateError::BadSignature => "its signature does not verify".into(),
         CertificateError::Other(OtherError(diagnosis)) => diagnosis.to_string(),

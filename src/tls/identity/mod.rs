@@ -28,9 +28,11 @@ pub struct Identity {
     pub serial: String,
     /// `notAfter` in seconds since 1970.
     pub not_after: i64,
-    /// Whether servers accept it as a client certificate: no extended key usage, or one with `clientAuth`.
+    /// Whether its extended key usage allows its use by a client: there is none, or it contains `clientAuth` or
+    /// `anyExtendedKeyUsage`.
     pub client_auth: bool,
-    /// Whether clients accept it as a server certificate: no extended key usage, or one with `serverAuth`.
+    /// Whether its extended key usage allows its use by a server: there is none, or it contains `serverAuth` or
+    /// `anyExtendedKeyUsage`.
     pub server_auth: bool,
 }
 

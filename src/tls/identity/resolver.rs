@@ -64,7 +64,8 @@ pub(crate) fn take_server_name() -> Option<String> {
     SERVER_NAME.take()
 }
 
-/// Returns and clears whether the last ClientHello on this thread offered no signature scheme that our key supports.
+/// Returns and clears whether the last ClientHello on this thread was refused because our key supports none of its
+/// signature schemes.
 pub(crate) fn take_no_common_scheme() -> bool {
     NO_COMMON_SCHEME.take()
 }

@@ -20,7 +20,7 @@ use crate::tls::verifier::{ClientVerifier, ServerVerifier};
 /// Configuration of the proxy for clients, with session tickets and a session cache.
 pub(super) fn server(loaded: &LoadedFiles, files: &TlsFiles) -> Result<Option<Arc<ServerConfig>>, FileError> {
     let Some(mut config) = without_resumption(loaded, files, client_verifier(loaded, files))? else { return Ok(None) };
-    // A client resumes with its newest ticket and then receives another one, so a second ticket would never be used.
+    // A client resumes with its newest ticket and then receives another one, so a second ticket would rarely be used.
     config.send_tls13_tickets = 1;
     config.session_storage = Arc::new(ServerSessionCache::default());
     let ticketer = rustls::crypto::aws_lc_rs::Ticketer::new();
@@ -105,7 +105,8 @@ impl OutgoingTls {
         })
     }
 
-    /// Configuration for dialling a server that may have any of `names`, with `identity` as the client certificate.
+    /// Configuration for dialling a server whose certificate must have one of `names`, with `identity` as the client
+    /// certificate.
     pub(super) fn client_config(
         &self,
         identity: Option<&Identity>,

@@ -26,7 +26,7 @@ pub fn coverage_warnings(all: &[TlsItem]) -> Vec<String> {
 }
 
 /// Missing roots and CRLs that cause all peers to be refused: a CA file without a root, a CA file whose CAs must not
-/// issue certificates, or no CRL of any CA of the file.
+/// issue certificates, or CRLs of which none belongs to a CA of a CA file.
 pub(crate) fn unusable_by_coverage(all: &[TlsItem], now: i64) -> Vec<UnusableReason> {
     let cas = || all.iter().filter(|one| one.kind == TlsItemKind::Authority);
     let rootless = cas().filter(|one| one.lacks_root);

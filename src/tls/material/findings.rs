@@ -71,7 +71,7 @@ impl ValidityFinding<'_> {
         matches!(self.state, ValidityState::Soon { .. })
     }
 
-    /// Whether connections fail now because of this item.
+    /// Whether connections fail now because this item has expired.
     pub fn is_critical(&self) -> bool {
         self.refuses && self.state == ValidityState::Over
     }

@@ -100,7 +100,7 @@ impl LoadedFiles {
         for (role, identity) in [(FileRole::CertificateKey, &self.serving), (FileRole::Cluster, &self.cluster)] {
             if identity.as_ref().is_some_and(Identity::is_issued_ca) {
                 warnings.push(format!(
-                    "{role}: it is a CA certificate (basicConstraints CA:TRUE) that another CA issued: peers with \
+                    "{role}: it is a CA certificate (basicConstraints CA:TRUE) that another CA issued: peers that run \
                      tlsramp refuse it; reissue it with CA:FALSE"
                 ));
             }

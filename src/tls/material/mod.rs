@@ -107,7 +107,7 @@ impl Material {
     }
 
     /// Configuration of the admin port. Clients must present a certificate that verifies, whatever the mode and the
-    /// other options are. `None` without a certificate of ours and a CA.
+    /// other options are. `None` unless there are a certificate of ours and a CA file.
     pub fn admin_config(&self) -> Option<Arc<ServerConfig>> {
         self.admin.clone()
     }
@@ -138,8 +138,8 @@ impl Material {
         }
     }
 
-    /// Whether clients are asked for a certificate. One that does not verify is refused, unless invalid certificates
-    /// are allowed.
+    /// Whether clients are asked for a certificate. A certificate that does not verify is refused, unless invalid
+    /// certificates are allowed.
     pub fn verifies_clients(&self) -> bool {
         self.client_verifier.is_some()
     }

@@ -98,7 +98,7 @@ impl PemFile {
                 let key = key(decode(block, "PRIVATE KEY")?)?;
                 if wants_key {
                     let Some(password) = password else { return Err(BlockError::NoPassword) };
-                    // Each decryption may take a second.
+                    // Each decryption may take some seconds.
                     if !self.keys.is_empty() {
                         let problem = "is another private key, expected one".to_owned();
                         return Err((problem, "leave one private key in the file").into());

@@ -1,5 +1,6 @@
-//! Compares the PEM reader with OpenSSL on files found in practice. A file that OpenSSL reads is read here too; one
-//! that OpenSSL rejects, or of which it silently loses a part, is an error that names the line.
+//! Compares the PEM reader with OpenSSL on files found in practice. With the exceptions that the tables mark, a file
+//! that OpenSSL reads is read here too, and a file that OpenSSL rejects, or of which it silently loses a part, is an
+//! error that names the line.
 
 use std::path::Path;
 use std::process::Command;
@@ -38,7 +39,7 @@ impl PemFixture {
         path.to_str().unwrap().to_owned()
     }
 
-    /// Runs `openssl ARGS` on `text`; returns its output followed by the PEM text.
+    /// Runs `openssl ARGS` on `text`; returns its output.
     fn openssl(&self, text: &str, args: &[&str]) -> String {
         let file = self.write("openssl-in.pem", text);
         let output = Command::new("openssl").args(args).args(["-in", &file]).output().unwrap();

@@ -195,7 +195,7 @@ impl CrlSet {
         chosen.into_iter().map(|crl| &crl.list).collect()
     }
 
-    /// The CRLs in force at `now` that cover all certificates and were signed by this key of this issuer.
+    /// The CRLs in force at `now` that name no distribution point and were signed by this key of this issuer.
     pub(crate) fn of_key(&self, issuer: &[u8], key: &[u8], now: i64) -> Vec<&ParsedCrl> {
         let of =
             |group: &&CrlGroup| group.issuer == issuer && matches!(&group.key, CrlSigner::Known(known) if known == key);
@@ -229,8 +229,8 @@ impl CrlGroup {
         valid.or_else(|| self.lists.iter().find(begun))
     }
 
-    /// The expiry time of the CRL in force, or the start time of a newer one. `None` for expired CRLs, since they
-    /// verified nothing.
+    /// The first time after `now` at which the CRL in force expires or another CRL of the group starts to apply; `None`
+    /// if there is no such time.
     fn end(&self, now: i64) -> Option<i64> {
         let next = self.at(now).map(|crl| crl.next_update);
         let coming = self
@@ -260,7 +260,7 @@ fn key(
 }
 
 /// Returns the name of the CA that OpenSSL regards as the issuer although its certificate encodes the name in other
-/// bytes; `None` if a CA has exactly the issuer's name.
+/// bytes; `None` if there is no such CA, or if another one has exactly the issuer's name.
 fn same_otherwise_written(crl: &CertificateRevocationList<'_>, cas: &[X509Certificate<'_>]) -> Option<String> {
     let same = |ca: &&X509Certificate<'_>| is_same(ca.subject(), crl.issuer());
     let mut found = cas.iter().filter(same).peekable();

@@ -49,8 +49,8 @@ pub(crate) fn in_words(error: &webpki::Error) -> (&'static str, &'static str) {
             ("covers some revocation reasons only (onlySomeReasons); a CRL of all reasons is required", WITHOUT_POINT)
         }
         Crl::UnsupportedCrlIssuingDistributionPoint => (
-            "has an issuingDistributionPoint without a fullname (such as only onlyContainsUserCerts), which is not \
-             supported",
+            "has an issuingDistributionPoint without a fullname (for example, with onlyContainsUserCerts alone), which \
+             is not supported",
             WITHOUT_POINT,
         ),
         Crl::UnsupportedCriticalExtension => {

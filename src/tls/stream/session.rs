@@ -15,7 +15,7 @@ pub trait UnbufferedSession {
     /// rustls' data type for this side.
     type Data;
 
-    /// Whether the last bytes of a handshake may be delayed until the first data is sent. True for a TLS 1.3 server,
+    /// Whether the last bytes of a TLS 1.3 handshake may be delayed until the first data is sent. True for a server,
     /// whose last bytes are tickets, which may be sent at any time (RFC 8446, section 4.6.1).
     const LAST_MAY_WAIT: bool;
 
@@ -168,7 +168,8 @@ fn encode<Data>(mut data: EncodeTlsData<'_, Data>, outgoing: &mut Vec<u8>) {
     }
 }
 
-/// Upper bound of the size of an encrypted alert: header 5, explicit nonce 8, alert 2, content type 1, tag 16.
+/// Upper bound of the size of an encrypted alert, which has at most 32 bytes: header 5, explicit nonce 8, alert 2,
+/// content type 1, tag 16.
 const ALERT_BYTES: usize = 64;
 /// A value that is no TLS content type.
 const UNKNOWN_TYPE: u8 = 0xff;

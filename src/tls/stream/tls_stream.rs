@@ -237,7 +237,7 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
         self.poll_send(cx)
     }
 
-    /// Encrypts `data`, appends it to the waiting records, and sends everything.
+    /// Encrypts `data`, appends it to the waiting records, and sends as much as the socket accepts.
     fn poll_encrypt(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], data: &[u8]) -> Poll<io::Result<usize>> {
         let held = self.outgoing.len();
         scratch[..held].copy_from_slice(&self.outgoing);

@@ -1,7 +1,7 @@
-//! Turns of handshakes. A step of a handshake takes a hundred times as long as relaying a message: a key exchange and a
-//! signature. If a worker performed all steps that are possible at a time, its established connections would wait for
-//! all of them during a storm of new clients. So the handshakes of a worker take turns, in the order in which their
-//! bytes arrived, and after [`HANDSHAKE_TURN`] the worker first serves everything else that is ready.
+//! Turns of handshakes. A step of a handshake takes a hundred times as long as relaying a message, because it includes
+//! a key exchange and a signature. If a worker performed all possible steps at once, its established connections would
+//! wait for all of them during a storm of new clients. So the handshakes of a worker take turns, in the order in which
+//! their bytes arrived, and after [`HANDSHAKE_TURN`] the worker first serves everything else that is ready.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -27,8 +27,9 @@ impl Turn {
         Turn { began: Instant::now(), _permit: permit }
     }
 
-    /// Ends the turn. If the steps since the last pause have taken long enough, pauses first: tokio resumes a task that
-    /// yields after it has polled the sockets and run the tasks that are ready.
+    /// Ends the turn. If the steps since the last pause have taken [`HANDSHAKE_TURN`], pauses before it gives up the
+    /// turn: after a task has yielded, tokio polls the sockets and runs the other ready tasks before it resumes that
+    /// task.
     pub(crate) async fn end(self) {
         let spent = SPENT.get() + self.began.elapsed();
         if spent < HANDSHAKE_TURN {

@@ -141,7 +141,8 @@ impl CaCertificate {
 pub(crate) fn apply_issuer_limits(cas: &mut [CaCertificate], algorithms: &WebPkiSupportedAlgorithms) {
     let issuers: Vec<Vec<usize>> = cas.iter().map(|ca| issuers(ca, cas, algorithms)).collect();
     find_roots(cas, &issuers);
-    // Each round follows the chains by one more CA. Longer chains are refused anyway.
+    // Each round applies the limits of issuers that are one more level up. CA files have fewer levels than there are
+    // rounds.
     for _ in 0..=CHAIN_INTERMEDIATES {
         for (at, issuers) in issuers.iter().enumerate().filter(|(_, issuers)| !issuers.is_empty()) {
             let of = || issuers.iter().filter_map(|issuer| cas.get(*issuer)).filter(|issuer| issuer.has_root);

@@ -158,7 +158,8 @@ impl ChainVerifier {
         good.ok_or_else(|| worst.unwrap_or(webpki::Error::UnknownIssuer))
     }
 
-    /// Checks the properties of a path that webpki does not: the key usage of issuers and the path length of roots.
+    /// Checks properties of a path that webpki does not check, such as the key usage of issuers and the path length of
+    /// roots.
     fn check_path(&self, path: &VerifiedPath<'_>, candidate: &Candidate<'_>) -> Result<(), webpki::Error> {
         let Candidate { parsed, role, now, .. } = candidate;
         let ders: Vec<_> = path.intermediate_certificates().map(|intermediate| intermediate.der()).collect();

@@ -50,7 +50,7 @@ macro_rules! verify_handshake_signatures {
     };
 }
 
-/// Verifies that a server's certificate has one of the names of a route. The SNI is not used.
+/// Verifies a server's certificate: its chain, and that it has one of the names of a route. The SNI is not used.
 #[derive(Debug)]
 pub(crate) struct ServerVerifier {
     /// `None` without a CA file, which is allowed only with `allow_invalid_certificates`.

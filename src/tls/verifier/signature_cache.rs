@@ -8,14 +8,14 @@ use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerifica
 
 use crate::limits::{CHAIN_KEY_BYTES, CHAIN_SIGNATURES};
 
-/// The signatures verified for one certificate.
+/// The signatures verified for one certificate chain.
 #[derive(Debug, Default)]
 pub(crate) struct SignatureCache(Mutex<CacheState>);
 
 #[derive(Debug, Default)]
 struct CacheState {
     verified: Vec<CachedSignature>,
-    /// Their total cost, in units of one signature of a key of usual size.
+    /// Their total cost, in units of one verification with a key of usual size.
     spent: usize,
     /// Whether the limit was reached.
     is_full: bool,

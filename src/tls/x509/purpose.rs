@@ -30,8 +30,8 @@ fn is_of_type(certificate: &X509Certificate<'_>, peer: PeerRole) -> bool {
     })
 }
 
-/// Whether a CRL for this certificate covers all revocation reasons. As in OpenSSL, only the first CRL distribution
-/// point of the certificate is considered.
+/// Whether a CRL for this certificate covers all revocation reasons. As in OpenSSL, only the first of the certificate's
+/// CRL distribution points without a CRL issuer is considered.
 pub(crate) fn covers_all_reasons(certificate: &X509Certificate<'_>) -> bool {
     certificate.extensions().iter().all(|extension| {
         let ParsedExtension::CRLDistributionPoints(points) = extension.parsed_extension() else { return true };

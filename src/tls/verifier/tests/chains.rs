@@ -1,4 +1,4 @@
-//! Chains and revocation lists made by OpenSSL; each verdict is compared with OpenSSL's.
+//! Chains and revocation lists made by OpenSSL. For CA files, most verdicts are compared with OpenSSL's.
 
 use std::process::Command;
 
@@ -76,7 +76,7 @@ fn chains_and_lists_are_judged_as_openssl_judges_them() {
     let trust = |lists: &[&str]| of(&[read("root.pem")], lists.iter().map(|name| read(&format!("{name}.crl"))), |_| {});
     let rows: [(&[&str], &str, &[&str], &str); 16] = [
         (&[], "leaf", &[], "ok"),
-        (&[], "enciphers", &[], "its extended key usage does not allow this use"),
+        (&[], "enciphers", &[], "its key usage or extended key usage does not allow this use"),
         (&[], "ofsub", &["sub"], "ok"),
         (&[], "ofnosign", &["nosign"], "a certificate above it is not a CA certificate"),
         // The key of a CA that is in no CA file counts as one key, whatever its CRLs say about it.
@@ -111,8 +111,9 @@ fn chains_and_lists_are_judged_as_openssl_judges_them() {
     }
 }
 
-/// Makes CAs of every kind: an intermediate and one below it; a root cross-signed by another; a root with a new key
-/// signed by its old key, and the reverse; an expired root with the same key as a newer one; a CA signed with SHA-1.
+/// Makes CAs of many kinds, among them: an intermediate and one below it; a root cross-signed by another; a root with a
+/// new key signed by its old key, and the reverse; an expired root with the same key as a newer one; a CA signed with
+/// SHA-1.
 const MAKE_CAS: &str = r#"
 set -e
 key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $1.key 2>/dev/null; }
@@ -171,7 +172,7 @@ fn a_ca_file_counts_from_its_roots_as_in_openssl() {
         (&["root", "dns"], "b.test", &[], "name constraints"),
         (&["root"], "b.test", &["dns"], "name constraints"),
         (&["root", "dns"], "app", &[], "ok"),
-        (&["root"], "nsserver", &[], "its extended key usage does not allow this use"),
+        (&["root"], "nsserver", &[], "its key usage or extended key usage does not allow this use"),
         (&["root"], "nsclient", &[], "ok"),
         (&["root"], "selfissued", &[], "its subject equals its issuer"),
         (&["root"], "otherkid", &[], "not signed by a CA"),

@@ -259,7 +259,7 @@ fn certificates_of_ours_do_not_lead_a_stranger_further() {
     let own = (0..3).map(|number| maker.root(&format!("own{number}"), "CA"));
     let chain: Vec<_> = [leaf, real].into_iter().chain(own).collect();
     let (signatures, verdict) = verify(&trust(&roots, Vec::new()), &chain);
-    // Five with the root, four with the real intermediate.
+    // Five verifications with the key of the root, four with that of the real intermediate.
     assert_eq!(signatures, 9);
     assert!(verdict.is_err());
 }

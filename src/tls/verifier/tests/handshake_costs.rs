@@ -42,7 +42,8 @@ fn a_handshake_verifies_one_signature_more() {
 
 type Version = &'static rustls::SupportedProtocolVersion;
 
-/// A client with this chain connects; the server uses the verifier of the data port or of the admin port.
+/// A client with this chain connects; the server verifies it with a [`ClientVerifier`], as the data port and the admin
+/// port do.
 fn inbound(
     trust: &Arc<ChainVerifier>,
     version: Version,
