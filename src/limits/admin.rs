@@ -44,7 +44,7 @@ pub const ADMIN_BODY_BYTES: usize = 16 * 1024;
 /// in DNS.
 pub const ADMIN_MEMBERS_BYTES: usize = 64 * 1024;
 /// Maximum number of concurrent answers that list connections and clients, and of concurrent answers that count them.
-/// Each takes a processor from the workers.
+/// Each keeps a processor busy that the workers could use.
 pub const READERS_AT_A_TIME: usize = 1;
 /// Maximum number of requests that wait for such an answer. Each answer takes about 10 ms for 2,000 connections.
 pub const READERS_WAITING: usize = 16;
@@ -65,9 +65,11 @@ pub const EVENT_VIEWERS: usize = 16;
 /// How often the mode and the history are compared with those that were last sent to pages. A page must show a change
 /// within a second, and the comparison reads two numbers.
 pub const EVENT_TICK: Duration = Duration::from_millis(250);
-/// The number of ticks from one status and sample to the next.
+/// Number of ticks ([`EVENT_TICK`]) from one status, with a sample of the chart, to the next: one second, unless the
+/// mode or the history changes.
 pub const EVENT_SAMPLE_TICKS: u32 = 4;
-/// How long the blockers of the next mode stay valid while nothing that they depend on seems to change.
+/// After how long the blockers of the next mode are determined again, even if nothing that they depend on seems to have
+/// changed.
 pub const EVENT_READY: Duration = Duration::from_secs(30);
 /// Shortest time from one check of the blockers to the next: a check looks at all TCP connections of the host.
 pub const EVENT_READY_PAUSE: Duration = Duration::from_millis(500);

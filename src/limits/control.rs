@@ -15,7 +15,7 @@ pub const PROBE_MEMBERS: usize = 50;
 /// attempt writes a line to the server's log.
 pub const OTHER_LINK_AGAIN: Duration = Duration::from_secs(60);
 /// Interval at which the member lists of the local servers are checked for changes. A new member connects to the others
-/// at once, so they have to know it soon.
+/// at once, so their tlsramps have to know it soon.
 pub const ROSTER_LOOK: Duration = Duration::from_secs(1);
 /// Interval at which the interception rules are checked and connections that bypass them are searched. Missing rules
 /// are detected within ten seconds.
@@ -25,8 +25,8 @@ pub const CANARY_ANSWER: Duration = Duration::from_secs(1);
 /// Maximum number of bypassing connections shown: enough to find out which clients they belong to.
 pub const BYPASS_SHOWN: usize = 100;
 
-/// Time limit of `doctor` for one phase of connecting to a server. Short, since two phases and an answer for each kind
-/// of link must fit into the client's limit for the whole answer.
+/// Time limit of `doctor` for one phase of connecting to a server. It is short, because two phases and an answer, for
+/// each kind of link, must fit into the time that the command-line client waits for the whole answer.
 pub const DOCTOR_DIAL: Duration = Duration::from_secs(3);
 /// Time limit of `doctor` for one server, both kinds of link included.
 pub const DOCTOR_SERVER: Duration = Duration::from_secs(8);

@@ -31,11 +31,11 @@ pub const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a connection that was accepted shortly before a stop may take to send its first bytes. A client that
 /// connects sends within a round trip.
 pub const DRAIN_SPEAK: Duration = Duration::from_secs(1);
-/// How long a stop waits until the workers accept no more connections, before it closes open ones. A worker needs one turn
+/// How long a stop waits, before it closes open connections, until the workers accept no more. A worker needs one turn
 /// of its event loop.
 pub const ACCEPT_ENDS: Duration = Duration::from_secs(1);
-/// After how long a stop closes a connection of a replica set at any message boundary. Until then, most drivers have
-/// lost their monitor, and close the connections of their pools themselves.
+/// After how long a stop closes a client's connection to a member of a replica set at any message boundary. By then,
+/// most drivers have lost their monitor's connection, and have closed the connections of their pools themselves.
 pub const DRAIN_ANY_BOUNDARY: Duration = Duration::from_secs(2);
 /// Interval at which a stop looks for connections that were established meanwhile.
 pub const DRAIN_LOOK: Duration = Duration::from_millis(100);
@@ -43,8 +43,8 @@ pub const DRAIN_LOOK: Duration = Duration::from_millis(100);
 /// Part of the shutdown time that is reserved for outbound connections, if the shutdown time is long enough. The last
 /// messages of a server that shuts down (a step-down, closing cursors) take a few round trips to its peers.
 pub const OUTBOUND_FAREWELL: Duration = Duration::from_secs(5);
-/// Divisor of a shutdown time that is too short for that: one quarter of it is reserved for outbound connections, and
-/// inbound connections get the larger part.
+/// Divisor of a shutdown time that is too short for [`OUTBOUND_FAREWELL`]: one quarter of it is reserved for outbound
+/// connections, and inbound connections get the larger part.
 pub const OUTBOUND_FAREWELL_SHARE: u32 = 4;
 
 /// Bytes moved by one read of a relay: nearly four TLS records. Reads of 8 KiB produce half-empty records at twice the
@@ -58,11 +58,12 @@ pub const RELAY_BUSY: usize = 4 * RELAY_BUFFER;
 /// buffer.
 pub const BUSY_AFTER: u8 = 4;
 
-/// Interval of a timer of each worker. It expires before the usual timers of connections, so that setting those does
-/// not interrupt `epoll_wait`. So it is shorter than [`PEER_LOOK`], the shortest of them, which every half-closed
-/// connection sets. It is long enough to cost nothing.
+/// Interval of a timer of each worker. While a worker has a timer that expires earlier, setting the timer of a
+/// connection does not interrupt `epoll_wait`. Therefore, this interval is shorter than [`PEER_LOOK`], the shortest
+/// usual timer of a connection, which every half-closed connection sets. It is long enough to cost nothing.
 pub const WORKER_BEAT: Duration = Duration::from_millis(400);
-/// Bytes relayed in one direction before the worker's other connections are polled. Every read counts as a full one.
+/// Bytes relayed in one direction before the worker's other connections are polled. A smaller read counts as
+/// [`RELAY_BUFFER`] bytes.
 pub const RELAY_TURN: usize = 16 * RELAY_BUFFER;
 /// Bytes moved through a pipe at a time: the size of the pipe. Linux allows a user 64 MiB in pipes (pipe(7)); the pipes
 /// of a worker take 1 MiB.
@@ -117,8 +118,8 @@ pub const DESCRIPTORS_PER_RUNTIME: u64 = 4;
 pub const LEAST_CONNECTIONS: u64 = 2;
 /// Descriptors of one connection: the client's and the upstream's.
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
-/// Percentage for inbound clients of the connections that the descriptors allow. The rest is for outbound routes: a
-/// client storm must not cut the local server off from its peers.
+/// Share of inbound clients in the connections that the descriptors allow, in percent. The rest is for outbound routes:
+/// a client storm must not cut the local server off from its peers.
 pub const INBOUND_PERCENT: u64 = 80;
 /// Inbound connections reserved for members of the set. A member has one or two for heartbeats and one for replication,
 /// so this is enough for 21 other members; a larger set needs `--memberReserve`. At most half of all connections are
@@ -133,7 +134,8 @@ pub const WAITING_ROOM: u64 = 1024;
 /// connections, but not below [`WAITING_LEAST`].
 pub const WAITING_SHARE: u64 = 8;
 /// Minimum number of places in the queue, if the descriptors allow few connections. With one place, a single silent
-/// client would keep all other clients out: a connection is replaced only if its source has at least two that wait.
+/// client would keep all other clients out: a client's connection replaces another one only if the source of that one
+/// has at least two that wait.
 pub const WAITING_LEAST: u64 = 4;
 /// Largest number of connections assumed, however high the descriptor limit is (containers often have no limit).
 pub const MOST_CONNECTIONS: u64 = 1_000_000;
@@ -141,8 +143,8 @@ pub const MOST_CONNECTIONS: u64 = 1_000_000;
 /// Maximum number of addresses tried for one name. A name with more is a mistake or an attack.
 pub const MOST_ADDRESSES: usize = 16;
 
-/// How long a DNS answer is used without a new query. For all connections that a pool opens at once, one query is sent,
-/// and a moved server is found within ten seconds.
+/// How long a DNS answer is used without a new query. So all connections that a pool opens at once cause one query, and
+/// a server that has moved is found within ten seconds.
 pub const RESOLUTION_FRESH: Duration = Duration::from_secs(10);
 /// How long to wait for DNS if an older answer is available.
 pub const RESOLUTION_WAIT: Duration = Duration::from_millis(500);

@@ -1,5 +1,5 @@
-//! Limits that more than one module uses, each with its reason. Every wait, queue, buffer and retry has a limit. The
-//! limits of a single command are in that command's module.
+//! Limits of waits, queues, buffers and retries, with their reasons. Some limits that only one file uses are defined in
+//! that file instead.
 
 mod admin;
 mod config;

@@ -8,7 +8,8 @@ use std::time::Duration;
 pub const RECYCLE_QUIET: Duration = Duration::from_millis(1200);
 /// The same time for the connection of a driver's monitor, which is recycled first. A driver that loses its monitor
 /// closes each connection of its pool by itself when the current operation has ended, and no operation fails (SDAM
-/// specification). The monitor receives a stream of answers, which arrive immediately after a change of the set.
+/// specification). The monitor's connection carries a stream of replies, which the server sends when the set changes.
+/// After 20 ms without traffic, probably no reply is on its way.
 pub const RECYCLE_QUIET_MONITOR: Duration = Duration::from_millis(20);
 /// How much earlier than all others the connections of monitors are recycled, so that drivers that do not check whether
 /// a pooled connection was closed have cleared their pool by then.
@@ -34,14 +35,14 @@ pub const ACKNOWLEDGED_LOOK: Duration = Duration::from_millis(5);
 /// of authentication takes less than 4 KiB.
 pub const FIRST_MESSAGE_BYTES: usize = 16 * 1024;
 
-/// How much is kept of a compressed request until its kind is known, and of a message on a connection whose boundaries
-/// are tracked. zstd produces no output before the end of its first block, which has at most 128 KiB.
+/// How much is kept of a request until its kind is known, and of each compressed message while bodies are inspected.
+/// zstd produces no output before the end of its first block, which has at most 128 KiB.
 pub const FOLLOWED_HEAD_BYTES: usize = 132 * 1024;
-/// How much of a message is decompressed and parsed while its connection's boundaries are tracked: the document of a
-/// command, or a small answer.
+/// How much of a message is decompressed and parsed while bodies are inspected: the document of a command, or a small
+/// reply.
 pub const FOLLOWED_PLAIN_BYTES: usize = 16 * 1024;
-/// How much of the end of a larger message is parsed. The fields that mongod writes after a batch (the cursor's number
-/// and name, times, a signature) take less than 600 bytes.
+/// How much of the end of a larger message is parsed. The fields that mongod writes after a batch (the cursor's ID and
+/// namespace, times, a signature) take less than 600 bytes.
 pub const FOLLOWED_TAIL_BYTES: usize = 1024;
 
 /// Maximum number of documents read from one message: mongod's `maxWriteBatchSize`, which it announces in every

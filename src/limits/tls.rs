@@ -13,8 +13,8 @@ pub const TLS_READ: usize = RELAY_BUSY + 1024;
 /// record. The only handshake message that a client may send then, `key_update`, has 5 bytes.
 pub const TLS_UNFINISHED_BY_CLIENT: usize = TLS_RECORD;
 /// The same limit for a server, which sends session tickets: two records, which hold 32 KiB of plaintext. Stateless
-/// tickets contain certificates of the client: OpenSSL's tickets only the client's own, Java's the chain, and Go's the
-/// chain twice. With four certificates of RSA-4096 that is 16 KiB.
+/// tickets contain certificates of the client: OpenSSL's tickets contain only the client's own, Java's contain the
+/// chain, and Go's contain the chain twice: with four certificates of RSA-4096, 16 KiB.
 pub const TLS_UNFINISHED_BY_SERVER: usize = 2 * TLS_RECORD;
 /// Maximum number of bytes of incomplete records that a TLS stream buffers during a handshake: one record, or the
 /// records of one handshake message, which the TLS library limits to 64 KiB.
@@ -24,7 +24,8 @@ pub const TLS_HELD: usize = 96 * 1024;
 /// a ticket, have less than 4 KiB.
 pub const CLIENT_HELLO: usize = 16 * 1024;
 /// Maximum number of handshake bytes that a client may send after our first answer, framing included: its certificates
-/// and a signature. Certificates with three intermediates of RSA-4096 have 8 KiB, with four of ML-DSA-65 25 KiB.
+/// and a signature. Four certificates (a leaf and three intermediates) take 8 KiB with RSA-4096, and 25 KiB with
+/// ML-DSA-65.
 pub const CLIENT_FLIGHT: usize = 32 * 1024;
 /// Maximum number of bytes that a server may send in a handshake: its certificates, and the names of its accepted CAs.
 /// A public bundle has 150 such names in 16 KiB.
@@ -48,11 +49,11 @@ pub const TLS_WRITTEN: usize = TLS_WRITE + 1024;
 /// may send thousands.
 pub const CERTIFICATE_NAMES_SHOWN: usize = 16;
 
-/// Maximum number of servers whose sessions are kept per set of certificates: twice the outbound routes of the largest
-/// configuration.
+/// Maximum number of client configurations that are kept for one set of TLS files, one for each list of names that are
+/// accepted in a server's certificate: twice the outbound routes of the largest configuration.
 pub const CLIENT_CONFIGS: usize = 2 * MOST_OUTBOUND;
-/// Maximum number of server names whose sessions a TLS client keeps, per set of certificates and names. A server has a
-/// few names, but a client's SNI, which is passed on, may be any name.
+/// Maximum number of names sent as SNI for which one client configuration ([`CLIENT_CONFIGS`]) keeps sessions. A server
+/// has a few names, but a client's SNI, which is passed on, may be any name.
 pub const CLIENT_SESSIONS: usize = 128;
 /// Maximum number of TLS 1.3 tickets kept per server name. Each connection uses one ticket and receives one or two.
 pub const CLIENT_TICKETS: usize = 8;
@@ -70,11 +71,11 @@ pub const CERTIFICATES_SHOWN: usize = 64;
 /// servers send the root as well. Path building tries them in every order, so its cost grows with the factorial of
 /// their number.
 pub const CHAIN_INTERMEDIATES: usize = 4;
-/// Maximum number of signatures verified for one certificate, including those of its CRLs. A chain with four
+/// Maximum number of signatures verified for one certificate chain, including those of CRLs. A chain with four
 /// intermediates and [`CRL_KEYS_PER_NAME`] lists takes nine; the rest is for CAs with the same name, each of which is
-/// tried. The certificates of an unknown peer are verified with the keys of our CAs only, five for each CA of the
-/// claimed issuer name. With the slowest kind of key, P-521, fourteen verifications take less than 5 ms
-/// (benches/verdict.rs).
+/// tried. If a peer's chain leads to none of our CAs, each of our CAs with the issuer name that the chain gives costs
+/// at most five verifications (of the leaf and four intermediates). With the slowest kind of key, P-521, fourteen
+/// verifications take less than 5 ms (benches/verdict.rs).
 pub const CHAIN_SIGNATURES: usize = 14;
 /// Size of a public key, in bytes, above which its signatures count twice: RSA keys over 4,096 bits. With 8,192 bits,
 /// the most that the crypto provider supports, a verification takes twice as long as with P-521.
