@@ -102,7 +102,7 @@ pub async fn dial_unix(permit: Permit, path: &Path, limit: Duration) -> Result<D
 async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<(TcpStream, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     options::no_delay(&socket)?;
-    // The first bytes are always sent at once: an upstream is dialled only after the client's first bytes have arrived.
+    // The first bytes are sent at once: a client's first bytes have arrived before its upstream is dialled.
     options::join_acknowledgement(&socket);
     if let Some(source) = source {
         // Lets the kernel choose the port at connect, when the destination is known. If it chose the port at bind, each

@@ -136,7 +136,8 @@ impl Inherited {
         Ok(())
     }
 
-    /// Closes the sockets that were taken over and are not used, and removes the files of such Unix sockets.
+    /// Closes the sockets that were opened ahead of time or taken over and are not used, and removes the files of such
+    /// Unix sockets.
     pub fn close_unused(&self) {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let unused = std::mem::take(&mut *self.taken_unix.lock().unwrap_or_else(PoisonError::into_inner));

@@ -62,7 +62,7 @@ pub struct Listener {
     backoff: Backoff,
 }
 
-/// The pause after accept failed for lack of a resource. It grows with each failure in a row.
+/// The pause after accept failed. It grows with each failure in a row.
 #[derive(Debug, Default)]
 struct Backoff(Option<Duration>);
 
@@ -76,7 +76,7 @@ impl Listener {
     }
 
     /// Accepts the next connection, and retries after every error. A connection that failed while it waited is skipped.
-    /// If descriptors or memory are exhausted, the next attempt follows after a pause.
+    /// After any other error, such as exhausted descriptors or memory, the next attempt follows after a pause.
     pub async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         loop {
             match self.inner.accept().await {

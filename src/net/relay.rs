@@ -21,7 +21,8 @@ use idle_timer::{IdleTimer, Limit, Tick};
 ///   for 60 s.
 /// - A stream that accepts nothing for 150 s while bytes wait for it times out, like a TCP peer that sends no
 ///   acknowledgements. A Unix socket has no such timeout of its own.
-/// - A stream that fails ends the relay at once.
+/// - If reading from a stream fails, the relay ends at once. If writing to a stream fails, the bytes that it has sent
+///   are still delivered, as far as the other stream accepts them without waiting.
 /// - While bytes wait for one stream, the other is not read, so the loss of the other would go unnoticed. The loss of a
 ///   stream whose end was passed on would go unnoticed too. In both cases, both sockets are checked for errors twice a
 ///   second.

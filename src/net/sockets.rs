@@ -18,7 +18,7 @@ pub struct Established {
     pub local: SocketAddr,
     /// The remote address.
     pub remote: SocketAddr,
-    /// The inode number of the socket, by which it is listed in the process that owns it.
+    /// The inode number of the socket, which `/proc/PID/fd` shows for the process that owns it.
     pub inode: u64,
     /// Whether the socket has `IP_TRANSPARENT`, as connections accepted on a transparent listener have. False if the
     /// kernel does not report it (before Linux 5.10).
@@ -52,7 +52,7 @@ pub fn listening() -> io::Result<Vec<Listening>> {
 }
 
 /// Returns the established connections for which `keep` returns true, IPv4 and IPv6. A busy host has tens of thousands;
-/// apart from the returned ones, only one page of the kernel's answer is held in memory.
+/// apart from the returned ones, only one part of the kernel's answer is held in memory at a time.
 ///
 /// # Errors
 /// If the kernel does not answer: without `inet_diag`, or with a seccomp filter.

@@ -164,7 +164,8 @@ impl Queue {
     }
 
     /// Returns the connection that gets the slot of a silent connection that has closed for this beneficiary. If the
-    /// beneficiary does not wait any more, this is the next connection for which a silent one may be asked to close.
+    /// beneficiary is not a source, or that source no longer waits, this is the next connection for which a silent one
+    /// may be asked to close.
     pub(super) fn next_for(&self, beneficiary: Beneficiary) -> Option<(u64, IpAddr)> {
         let own = match beneficiary {
             Beneficiary::Source(source) => self.sources.get(&source).and_then(Holder::first_spoken),

@@ -1,5 +1,5 @@
-//! The state of the slots, protected by one lock. No operation waits or visits all connections, except after a change
-//! of the limits or members.
+//! The state of the slots, protected by one lock. No operation waits, and none visits all connections, except after a
+//! change of the limits or members.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -39,7 +39,8 @@ fn second_level_cache(folder: &Path) -> Option<usize> {
     number.parse::<usize>().ok()?.checked_mul(unit)
 }
 
-/// Caches of one processor: two of the first level, and one of each further level.
+/// Maximum number of caches of a processor that are looked at. Most have four: two of the first level, and one of each
+/// further level.
 const MOST_CACHES: usize = 8;
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub trait RelayTap {
     fn pass(&mut self, direction: Direction, count: usize);
 
     /// Called whenever no bytes can be moved. Returns true once, when the connection is no longer young, so that the
-    /// detection of a dead upstream has to be switched on; wakes the task then.
+    /// detection of a dead upstream has to be switched on. The task is woken at that time.
     fn has_grown(&mut self, cx: &mut Context<'_>) -> bool;
 
     /// Called whenever no bytes can be moved; ready if the relay should stop. `clear` means that all bytes read are

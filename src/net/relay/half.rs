@@ -87,7 +87,7 @@ impl HalfRelay {
         matches!(self.source, Some(End::Failed(_)))
     }
 
-    /// Whether a write has found that the sink's connection is lost.
+    /// Whether writing to the sink has failed.
     pub(super) fn has_lost_sink(&self) -> bool {
         self.sink.is_some()
     }
@@ -248,8 +248,9 @@ impl HalfRelay {
         Poll::Ready(Ok(HalfStep::Moved(bytes.len())))
     }
 
-    /// Whether the next bytes go through a pipe: a bulk transfer is in progress, the tap need not see them, and a pipe
-    /// is available. For short transfers, a read and a write cost less.
+    /// Whether the next bytes go through a pipe: a bulk transfer is in progress, the tap need not see them, both
+    /// streams send on their sockets unchanged, and a pipe is available. For short transfers, a read and a write cost
+    /// less.
     fn splices<R: RelayStream, W: RelayStream, T: RelayTap>(&mut self, source: &R, sink: &W, tap: &T) -> bool {
         let fit = self.is_busy()
             && tap.unseen(self.direction) >= RELAY_BUFFER

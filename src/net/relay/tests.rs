@@ -25,7 +25,7 @@ where
     }
 }
 
-/// Stops the relay once a number of bytes was seen in both directions and no bytes are held back.
+/// Stops the relay once a number of bytes was seen, both directions together, and no bytes are held back.
 #[derive(Default)]
 struct Tapped {
     stop_after: Option<usize>,
@@ -150,7 +150,7 @@ async fn a_sink_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
     client.write_all(&[7; 200]).await.unwrap();
     let began = Instant::now();
     let slowly = async {
-        // One byte a minute is slow, but it is progress.
+        // Eight bytes a minute are slow, but they are progress.
         for _ in 0..10 {
             sleep(Duration::from_secs(60)).await;
             server.read_exact(&mut [0; 8]).await.unwrap();

@@ -17,7 +17,8 @@ fn silent(now: Instant, from: &[u8]) -> (SlotTable, Vec<TakenSlot>) {
     (table, taken)
 }
 
-/// Returns which of `taken` are asked to close when connections from the addresses `newcomers` wait.
+/// Creates silent connections of the addresses `from`. Returns which of them are asked to close when connections of the
+/// addresses `newcomers` wait.
 fn asked(now: Instant, from: &[u8], newcomers: &[u8]) -> Vec<usize> {
     let (mut table, mut taken) = silent(now, from);
     let mut waits = Vec::new();
@@ -56,7 +57,7 @@ fn who_makes_room() {
         (&[1, 1, 1, 1], &[2, 2, 2, 2, 2], &[0, 1]),
         // It may evict its own at any number.
         (&[1, 1, 1], &[1], &[0]),
-        // For a member, the numbers do not matter, but the last connection of an address stays here too.
+        // For a member, the numbers do not matter, but the last connection of an address is not asked either.
         (&[1, 1], &[MEMBER, MEMBER], &[0]),
     ];
     for (from, newcomers, expected) in rows {
