@@ -1,7 +1,7 @@
-//! Decompresses the beginning of an OP_COMPRESSED message, which determines the kind of the request.
+//! Decompresses the beginning of an OP_COMPRESSED message, for example to determine the kind of a request.
 //!
-//! At most one block is decompressed. Each worker thread keeps its zlib and zstd decoders, since creating a decoder
-//! costs more than decompressing a few bytes.
+//! Of zstd, only the first block is decompressed. Each worker thread keeps its zlib and zstd decoders, since creating a
+//! decoder costs more than decompressing a few bytes.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -11,7 +11,7 @@ use ruzstd::decoding::FrameDecoder;
 
 use super::field_reader::FieldReader;
 
-/// The length of the original opcode, the uncompressed size and the compressor ID.
+/// The number of bytes of the original opcode, the uncompressed size and the compressor ID together.
 pub(super) const PRELUDE_BYTES: usize = 9;
 
 /// The first uncompressed bytes of an OP_COMPRESSED's body, at most `most`. Fewer if `body` is incomplete; `None` if

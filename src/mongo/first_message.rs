@@ -12,7 +12,7 @@ pub enum Greeting {
     Hello(ClientMetadata),
     /// Another MongoDB request, or one that is longer than any `hello`.
     Request,
-    /// Not a MongoDB request, or an incomplete one.
+    /// Not a MongoDB request; also for a request that is still incomplete when the connection ends.
     NoRequest,
 }
 

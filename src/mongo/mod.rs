@@ -14,8 +14,8 @@
 //! | [`client`], [`server`], [`message`] | both ends of a connection, over any stream |
 //!
 //! Parsing is pure and never panics. Of requests, only commands are parsed: legacy writes and cursors, and compressed
-//! messages, are refused. Only for [`boundary`], the beginning of a compressed message is decompressed. Checksums are
-//! not verified.
+//! messages, are refused. Only [`request_kind`] and [`boundary`] have the beginning of a compressed message
+//! decompressed. Checksums are not verified.
 
 mod boundary;
 mod client;

@@ -2,7 +2,7 @@
 //! driver's monitor.
 //!
 //! OP_COMPRESSED is decompressed as far as needed. A request that cannot be read is assumed to expect a reply: its
-//! connection has no message boundary until a later request is answered, so that nothing is cut off.
+//! connection has no message boundary until this request or a later one is answered, so that nothing is cut off.
 
 use super::compressed::{self, PRELUDE_BYTES};
 use super::header::OpCode;
@@ -11,7 +11,8 @@ use super::msg_body::MORE_TO_COME;
 /// The replies that a request expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RequestKind {
-    /// No reply: unacknowledged writes (`w: 0`), mirrored reads, and the legacy `killCursors` and writes.
+    /// No reply: unacknowledged writes (`w: 0`), mirrored reads, the legacy `killCursors` and writes, and messages that
+    /// are replies themselves.
     Unanswered,
     /// A reply is expected, or it is unknown whether one is.
     Answered,

@@ -124,7 +124,7 @@ async fn next<S: AsyncRead + Unpin>(stream: &mut S, limits: &ServerLimits) -> io
     }
 }
 
-/// Answers a message that starts with `opening` with an error, if the client expects a reply. The caller then closes
+/// Answers the message that starts with `opening`: sends an error if the client expects a reply. The caller then closes
 /// the connection.
 pub(crate) async fn refuse<S>(stream: &mut S, opening: &[u8], code: (i32, &str), text: &str, limit: Duration)
 where

@@ -67,7 +67,8 @@ impl BodyInspector {
 }
 
 impl Gathered {
-    /// Processes a part of a body. Returns the decompressed bytes at the end of the message.
+    /// Processes a part of a body. Once the message has ended, returns the bytes that were kept of it, decompressed if
+    /// it was compressed.
     fn take(&mut self, message: &FramedMessage, begun: bool, ended: bool, body: &[u8]) -> Option<Plain> {
         self.active |= begun;
         if !self.active {
@@ -102,7 +103,7 @@ impl Gathered {
 struct Plain {
     head: Vec<u8>,
     tail: Vec<u8>,
-    /// Whether bytes are missing.
+    /// Whether the body is longer than `head`.
     cut: bool,
 }
 

@@ -132,7 +132,7 @@ impl Follower {
 
     /// Whether this is the connection of a driver's monitor, which has requested a stream of replies to `hello`, and
     /// neither direction is within a message. Such a connection may be closed although a reply is due: the server
-    /// delays that reply for ten seconds, and the monitor reconnects.
+    /// delays that reply for up to ten seconds, and the monitor reconnects.
     pub fn is_monitor(&self) -> bool {
         !self.lost && self.kind == Some(RequestKind::Monitor) && self.up.is_between() && self.down.is_between()
     }
@@ -209,7 +209,8 @@ impl Follower {
     }
 }
 
-/// The minimum number of bytes from which the kind is determined: those that suffice if the request is not compressed.
+/// The minimum number of bytes at which the kind is determined again: those that suffice if the request is not
+/// compressed.
 const HEAD_LEAST: usize = 16;
 
 #[cfg(test)]
