@@ -3,9 +3,9 @@
 //!
 //! Other proxies test for the bytes `16`, `16 03` or `16 03 0x`. These tests are wrong for MongoDB: a message starts
 //! with its little-endian length, so plaintext first messages of 278, 790, 66,326 and 197,398 bytes look like TLS to
-//! them. Such an opening is plaintext only if `responseTo` at offset 8 is 0 or -1, as in mongod, and the opcode after
-//! it is a known one. One byte of `responseTo` does not suffice: in a ClientHello, offset 8 holds the low byte of the
-//! length, which can have any value.
+//! them. An opening with the first bytes of a TLS handshake is plaintext only if `responseTo` at offset 8 is 0 or -1,
+//! as in mongod, and the opcode after it is a known one. One byte of `responseTo` does not suffice: in a ClientHello,
+//! offset 8 holds the low byte of the length, which can have any value.
 
 use crate::mongo::OpCode;
 use crate::policy::Opening;
