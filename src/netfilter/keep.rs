@@ -125,7 +125,8 @@ fn server(sidecar: &Sidecar) -> Result<Addresses, String> {
     Ok(sidecar.inbound.as_ref().map(known).transpose()?.flatten().unwrap_or(Addresses::ALL))
 }
 
-/// Returns a channel that receives a message after every change of nftables in this network namespace.
+/// Returns a channel that has a message after changes of nftables in this network namespace. Several changes may share
+/// a message.
 fn changes() -> io::Result<mpsc::Receiver<()>> {
     let netlink = Some(netlink::NETFILTER);
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, netlink)?;

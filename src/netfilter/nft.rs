@@ -15,8 +15,8 @@ use super::script::MARK;
 /// Why a tool failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ToolError {
-    /// The tool is not installed.
-    #[error("{0} is not in PATH: install its package (nftables, iptables), or add /usr/sbin to PATH")]
+    /// The tool was not found.
+    #[error("{0} is not in PATH, /usr/sbin or /sbin: install its package (nftables, iptables)")]
     Missing(String),
     /// The tool could not be run, or was killed at a limit.
     #[error("{0}: {1}")]

@@ -41,8 +41,8 @@ pub(super) enum InterceptedTraffic {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ListenerProblem {
     Missing,
-    /// No listener is bound to the wildcard address, and TPROXY looks for a listener on the first address of the
-    /// interface.
+    /// TPROXY delivers connections to a listener on the first address of the interface or on the wildcard address. No
+    /// listener is bound to the wildcard address, so some connections would reach none.
     NotWildcard,
     NotTransparent,
 }
@@ -108,8 +108,8 @@ fn problem(listeners: &[&Listening]) -> Option<ListenerProblem> {
 pub(super) fn older(sidecar: &Sidecar) -> io::Result<Vec<SocketAddr>> {
     let Some(inbound) = &sidecar.inbound else { return Ok(Vec::new()) };
     let found = established(|one| {
-        // Connections that TPROXY delivers to tlsramp have the server's port as their local port too; their sockets are
-        // transparent.
+        // Connections that TPROXY delivers to tlsramp have the server's port as their local port too, but their sockets
+        // are transparent.
         one.local.port() == inbound.server_port && !one.transparent && !is_own(one.remote.ip().to_canonical())
     })?;
     Ok(found.into_iter().map(|one| SocketAddr::new(one.remote.ip().to_canonical(), one.remote.port())).collect())
