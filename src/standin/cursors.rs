@@ -77,7 +77,7 @@ impl Cursors {
         self.last
     }
 
-    /// The next batch of a cursor, and the cursor's ID, or 0 if this is the last batch.
+    /// The next batch of a cursor, and the cursor's ID, which is 0 if this is the last batch.
     ///
     /// # Errors
     ///

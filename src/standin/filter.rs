@@ -44,7 +44,8 @@ impl Filter {
     }
 }
 
-/// Equality as in mongod: numbers by value, whatever their type; all other values by type and value.
+/// Equality as in mongod: whole numbers by value, whatever their type; all other values by type and value. (mongod also
+/// compares fractions of different types by value.)
 fn equal(a: RawBsonRef<'_>, b: RawBsonRef<'_>) -> bool {
     match (integer(a), integer(b)) {
         (Some(a), Some(b)) => a == b,
