@@ -106,7 +106,8 @@ impl ClientTask {
         }
     }
 
-    /// Inserts a document, then counts the documents, which must include it.
+    /// Inserts a document, unless there are [`MOST_DOCUMENTS`], then counts the documents: as many as were acknowledged
+    /// must be found.
     async fn operate(&mut self, connection: &mut NodeConnection) -> Result<(), String> {
         let collection = self.name.replace(' ', "_");
         if self.inserted < MOST_DOCUMENTS {

@@ -24,14 +24,15 @@ pub fn command() -> Command {
             "A rolling upgrade from plaintext to TLS only, from start to finish, on this machine alone: three small \
              servers that speak MongoDB, each behind its own tlsramp, with clients that never pause. Every step is \
              checked against the truth table with real connections.\n\n\
-             Exit code: 0 if everything agreed with the truth table and no operation failed, otherwise 1.",
+             Exit code: 0 if everything agreed with the truth table and no operation failed; 128 plus the signal's \
+             number if a signal ended it early; otherwise 1.",
         )
         .arg(pace.help("Speed: about ten seconds in total, or slow enough to watch"))
         .arg(keep.help("Keep everything running afterwards, until Ctrl-C, and print how to connect"))
 }
 
-/// Runs the demo. Exit codes: 0 if everything agreed with the truth table; 1 if something did not, or the demo could
-/// not start; 128 plus the signal's number if a signal ended it early.
+/// Runs the demo. Exit codes: 0 if everything agreed with the truth table and no operation failed; 1 if not, or if the
+/// demo could not start; 128 plus the signal's number if a signal ended it early.
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let slow = arguments.get_one::<String>(PACE).is_some_and(|pace| pace == "slow");
     let keep = arguments.get_flag(KEEP);

@@ -8,7 +8,7 @@ use super::screen::{Colour, Screen};
 use super::tally::CountedKind;
 use super::upgrade::Findings;
 
-/// Prints the totals and a text for every failure. Returns whether there was none.
+/// Prints the totals, and the texts of all differences and of the first failures. Returns whether there were none.
 pub(super) fn show(screen: &Screen, cluster: &Cluster, findings: &Findings, took: Duration) -> bool {
     let good = findings.differences.is_empty() && cluster.tally.failed() == 0;
     if good {
