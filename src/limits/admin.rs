@@ -59,8 +59,8 @@ pub const ADMIN_VALUE_LEVELS: usize = 100;
 pub const LEASE_HOLDER_CHARS: usize = 128;
 /// Longest lease, in seconds. A step of a rollout takes less than an hour.
 pub const LEASE_SECONDS: u64 = 3600;
-/// Maximum number of pages that receive events at a time: a few operators with a few tabs each. A page costs a copy of
-/// each event.
+/// Maximum number of browser pages that receive events at a time: a few operators with a few tabs each. A page costs a
+/// copy of each event.
 pub const EVENT_VIEWERS: usize = 16;
 /// How often the mode and the history are compared with those that were last sent to pages. A page must show a change
 /// within a second, and the comparison reads two numbers.
