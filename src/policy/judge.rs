@@ -7,9 +7,9 @@ use super::Mode;
 pub enum Opening {
     /// Not TLS.
     Plaintext,
-    /// A TLS handshake.
+    /// A TLS handshake, unless it is one of the two below.
     Tls,
-    /// A TLS handshake of a client that supports no version from TLS 1.2 up.
+    /// A TLS handshake of a client that supports neither TLS 1.2 nor a later version.
     OldTls,
     /// An SSLv2-framed ClientHello, as clients of the 1990s send. No mode can serve such a client.
     Sslv2,
@@ -91,7 +91,7 @@ pub enum Refused {
     Plaintext,
     /// TLS in a mode that disables TLS.
     Tls,
-    /// TLS below 1.2, which tlsramp cannot terminate.
+    /// TLS below 1.2 on a route that terminates TLS, or SSLv2 on any route.
     TlsTooOld,
 }
 
