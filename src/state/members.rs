@@ -1,6 +1,6 @@
 //! The known members of the replica set: the names that the certificate of a server at an address is verified against,
-//! and the addresses with reserved connection slots. The control plane writes the list; the data plane reads it. This
-//! module resolves no names.
+//! and the addresses whose connections may use reserved slots. The control plane writes the list; the data plane reads
+//! it. This module resolves no names.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -22,8 +22,8 @@ pub struct Member {
     pub sources: Vec<NameSource>,
 }
 
-/// The source of a member's name. The list is complete: names from a peer's certificate or a reverse look-up are never
-/// used to verify that peer.
+/// The source of a member's name. There are no other sources: names from a peer's certificate or a reverse look-up are
+/// never used to verify that peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NameSource {
     /// `--member`.

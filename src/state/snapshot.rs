@@ -1,9 +1,9 @@
 //! The snapshot: mode, generation and TLS material behind one pointer, so that they are changed and read together.
 //!
 //! The data plane only holds a [`SnapshotReader`], which cannot write. A connection loads the snapshot once its opening
-//! is known, and checks right before it is established that the snapshot is still in force. Meanwhile the connection is
-//! counted as pending with that snapshot, so that pending connections that do not conform to a newer snapshot can be
-//! counted.
+//! is known. Right before the connection is established, it checks whether this snapshot is still in force. Between the
+//! two, the connection is counted as pending with this snapshot. These counts show how many pending connections do not
+//! conform to a newer snapshot.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -19,8 +19,8 @@ use crate::tls::Material;
 pub struct Snapshot {
     /// The policy's mode.
     pub mode: Mode,
-    /// The number of the snapshot: one more for each later snapshot. The first has number 1. In a process that has
-    /// replaced another, the first has the number after the other process's last.
+    /// The number of the snapshot. The first has number 1, or, in a process that has replaced another one, the number
+    /// after the last of the replaced process. Each later snapshot has the next number.
     pub generation: u64,
     /// Certificates, trusted CAs and revocation lists, ticket keys, and TLS sessions.
     pub tls: Arc<Material>,
@@ -60,8 +60,8 @@ pub struct SnapshotReader(Arc<SnapshotCell>);
 #[derive(Debug)]
 struct SnapshotCell {
     current: ArcSwap<Snapshot>,
-    /// Earlier snapshots. A snapshot stays alive only while a pending connection or a reader holds it, so the number of
-    /// earlier snapshots is bounded.
+    /// Earlier snapshots. Each commit removes those that no pending connection and no reader holds any more, so their
+    /// number is bounded.
     earlier: Mutex<Vec<Weak<Snapshot>>>,
 }
 
@@ -126,8 +126,8 @@ impl SnapshotWriter {
         SnapshotWriter::continuing(mode, 1, tls)
     }
 
-    /// Creates the first snapshot, with this generation: in a process that replaces another, the one after the other
-    /// process's last.
+    /// Creates the first snapshot, with this generation. A process that replaces another one passes that process's last
+    /// generation plus 1.
     pub fn continuing(mode: Mode, generation: u64, tls: Arc<Material>) -> SnapshotWriter {
         let current = ArcSwap::from_pointee(Snapshot::new(mode, generation, tls));
         SnapshotWriter(Arc::new(SnapshotCell { current, earlier: Mutex::default() }))
