@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 use crate::{app, ctl, demo, load, mongodb_uri, netfilter, rollout};
 
-/// Runs the command that the arguments name. Exit code 2 for arguments that are not understood.
+/// Runs the command that the arguments name. Arguments that are not understood give exit code 2.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match mongodb_uri::expand(arguments) {
         Ok(arguments) => arguments,
@@ -87,7 +87,7 @@ fn completions(arguments: &ArgMatches) -> ExitCode {
 
 /// The version, with the commit and its date where `build.rs` knows them.
 pub const VERSION: &str = env!("TLSRAMP_VERSION");
-/// The version, and a second line with the TLS stack, which advisories name.
+/// The version, and a second line with the versions of the crates that implement TLS: security advisories name these.
 const LONG_VERSION: &str = concat!(env!("TLSRAMP_VERSION"), "\n", env!("TLSRAMP_TLS_STACK"));
 const COMPLETIONS: &str = "completions";
 const SHELL: &str = "shell";

@@ -64,7 +64,7 @@ struct DrainState {
     wakers: Mutex<WakerSlab>,
 }
 
-/// Waker slab, one slot per pending wait; at most as many as watches.
+/// The wakers of the pending waits, one slot for each.
 #[derive(Debug, Default)]
 struct WakerSlab {
     slots: Vec<Option<Waker>>,
@@ -192,7 +192,7 @@ impl Drop for DrainWatch {
 impl DrainState {
     fn raise(&self, to: Phase) {
         if self.phase.fetch_max(to as u8, Ordering::AcqRel) < to as u8 {
-            // The tasks are woken after the lock is released, because they take it.
+            // The tasks are woken after the lock is released, because a woken task may take the lock at once.
             let woken: Vec<_> = self.wakers().slots.iter_mut().filter_map(Option::take).collect();
             woken.into_iter().for_each(Waker::wake);
         }
@@ -291,7 +291,7 @@ mod tests {
         watch.draining().await;
         assert!(pending_now(&mut forced));
         drop(forced);
-        // Slots are reused: their number is the largest number of simultaneous waits.
+        // Slots are reused: there are as many as the largest number of waits at a time.
         for _ in 0..10 {
             assert!(pending_now(&mut watch.forced()));
         }

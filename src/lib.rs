@@ -3,8 +3,8 @@
 //! A connection is accepted by [`proxy`], which peeks its first bytes ([`sniff`]), asks [`policy`] for a permit,
 //! terminates TLS or passes it through ([`tls`]), dials the server ([`upstream`]) and relays ([`net`]). [`telemetry`]
 //! records what happens. [`control`] changes the mode, the certificates and the configuration while connections are
-//! open; [`admin`] translates MongoDB commands and HTTP requests for it. [`app`] puts these parts together. Start
-//! reading at `proxy/connection.rs`, then `policy/judge.rs`, then `control/controller.rs`.
+//! open; [`admin`] passes MongoDB commands and HTTP requests on to it. [`app`] puts these parts together. Start reading
+//! at `proxy/connection.rs`, then `policy/judge.rs`, then `control/controller.rs`.
 //!
 //! The modules by rank. A module imports only from lower ranks and no two files import each other; a test checks both.
 //!

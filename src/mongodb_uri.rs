@@ -21,7 +21,7 @@ pub fn expand(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<OsStr
             expanded.push(argument);
             continue;
         }
-        // The message does not repeat the URI, which may have a password.
+        // The message does not repeat the whole URI, which may have a password.
         let uri = MongodbUri::parse(value, [TARGET, UPSTREAM].contains(&&*flag))
             .and_then(|uri| uri.for_flag(&flag))
             .map_err(|why| format!("{flag}: the URI cannot be used: {why}"))?;
@@ -31,7 +31,7 @@ pub fn expand(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<OsStr
         expanded.push(uri.address.into());
         added.extend(uri.options.into_iter().map(OsString::from));
     }
-    // An option that the command line has already is not given twice.
+    // An option that is already a word of the command line is not added again.
     let mut words = added.into_iter().peekable();
     while let Some(option) = words.next() {
         let value = words.next_if(|word| !word.to_string_lossy().starts_with("--"));
@@ -145,7 +145,7 @@ const UPSTREAM: &str = "--upstream";
 const OPTIONS: [&str; 4] = [TARGET, UPSTREAM, "--admin", "--node"];
 const FILES: [&str; 3] = ["tlsCAFile", "tlsCertificateKeyFile", "tlsCertificateKeyFilePassword"];
 const SWITCHES: [&str; 1] = ["tlsAllowInvalidCertificates"];
-/// Options of drivers that change nothing for a single connection without login. All other options are errors, so that
+/// Options of drivers that change nothing for a single connection without login. An unknown option is an error, so that
 /// a misspelt `tls` does not mean plaintext.
 const WITHOUT_EFFECT: [&str; 6] =
     ["directConnection", "appName", "serverSelectionTimeoutMS", "connectTimeoutMS", "retryWrites", "retryReads"];

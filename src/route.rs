@@ -1,5 +1,5 @@
-//! Routes: the connections that a listener accepts, and their upstream. Routes are built once per configuration and
-//! shared by the proxy and the probe, so that the probe tests the upstream that connections reach.
+//! Routes: how the connections of a listener are handled, and which upstream they reach. Routes are built once per
+//! configuration and shared by the proxy and the probe, so that the probe tests the upstream that connections reach.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -46,9 +46,10 @@ pub enum RouteTarget {
     OriginalDestination(Option<FrontedServer>),
 }
 
-/// The server behind the inbound route, at the addresses that other hosts dial.
+/// Recognizes redirected connections to the server behind the inbound route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrontedServer {
+    /// The server's port.
     port: u16,
     /// The addresses of the inbound listeners.
     binds: Vec<SocketAddr>,
@@ -180,8 +181,8 @@ impl FrontedServer {
         }
     }
 
-    /// Returns the address of the inbound route if `original` is the server's port on an address of this host. mongod
-    /// dials its own name to find itself in the replica set, and such a connection is subject to the inbound policy.
+    /// Returns the address of an inbound listener if `original` is the server's port on an address of this host. mongod
+    /// dials its own name to find itself in the replica set; the inbound policy applies to such a connection.
     pub fn inbound_address(&self, original: SocketAddr) -> Option<SocketAddr> {
         let ip = original.ip().to_canonical();
         if original.port() != self.port || !is_own(ip) {

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::SystemTime;
 
-/// Longest shown text of a peer or an operator, in characters.
+/// Length in characters up to which a text of a peer or an operator is shown.
 pub const SHOWN_CHARS: usize = 200;
 
 /// Escapes unprintable characters and truncates the text to 200 characters.

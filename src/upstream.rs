@@ -2,8 +2,8 @@
 //! to a weaker link.
 //!
 //! The data plane does this for every connection; the control plane does it to probe whether the server can be reached.
-//! Dialling and establishing the link are separate steps, so that the caller can record the local address, which the
-//! server sees as its client's address, before the handshake.
+//! Dialling and establishing the link are separate steps, so that the caller can record the local address before the
+//! handshake. The server sees this address as its client's.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ pub enum LinkError {
     /// The handshake failed.
     #[error("{0}")]
     Tls(HandshakeError),
-    /// The TLS files cannot serve the mode. Start, `check` and the controller all refuse such a mode.
+    /// The TLS files cannot serve the mode. Unexpected, since start, `check` and the controller refuse such a mode.
     #[error("no TLS material for what the mode demands")]
     NoMaterial,
 }
@@ -150,7 +150,7 @@ impl Upstream {
 }
 
 impl LinkError {
-    /// Returns what is wrong at the server, as far as it tells tlsramp's operator what to do; else `PeerFault::Other`.
+    /// Returns the server's fault if tlsramp has a remedy for it, otherwise `PeerFault::Other`.
     pub fn fault(&self) -> PeerFault {
         match self {
             LinkError::Tls(error) => error.fault(),
