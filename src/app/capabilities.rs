@@ -40,7 +40,7 @@ pub(super) enum CapabilityError {
 /// one thread.
 ///
 /// # Errors
-/// [`CapabilityError`], with every mistake that a start would report. The process must then exit.
+/// [`CapabilityError`]. The process must then exit.
 pub(super) fn open_and_drop(
     arguments: &ArgMatches,
     loaded: &Loaded,

@@ -116,7 +116,7 @@ impl Listeners {
         Ok(BoundListeners { listeners: Arc::new(listeners), inbound, transparent, outbound })
     }
 
-    /// Copies of all listening sockets, with their addresses.
+    /// The listening sockets of all routes, copied for a takeover, with their addresses.
     ///
     /// # Errors
     /// There are no descriptors left.
@@ -185,7 +185,8 @@ impl Listeners {
     }
 
     /// Sets the inbound connection limit from the settings, up to what the descriptor limit allows. No slots are
-    /// reserved for members while the server that this proxy fronts is the only known member.
+    /// reserved for members while fewer than two members are known: a single one is usually the server that this proxy
+    /// fronts.
     fn resize(&self, settings: &Settings) {
         let size = settings.max_incoming.unwrap_or(self.inbound_max).min(self.inbound_max);
         let members = self.members.load();
@@ -293,9 +294,9 @@ impl ListenerControl for Arc<Listeners> {
     }
 }
 
-/// Closes routes, and waits until no worker accepts their connections any more. A driver that loses its connections in a
-/// stop connects again at once and repeats its operation once: if this process accepted the new connection, it would
-/// close that one, too, and the operation would fail.
+/// Closes routes, and waits until no worker accepts their connections any more. A driver that loses its connections in
+/// a stop connects again at once and repeats its operation once. If this process accepted the new connection, it would
+/// close that connection too, and the operation would fail.
 async fn close(routes: impl Iterator<Item = OpenRoute>) {
     let closed = async {
         for route in routes {

@@ -78,8 +78,8 @@ impl OpenRoutes {
         Some(OpenAddress { address, copies, open })
     }
 
-    /// Returns copies of the listening sockets, if this process can be replaced. If there are no descriptors for them,
-    /// the address has no copies, and a process that replaces this one cannot listen on that address.
+    /// Returns copies of the listening sockets, if `--takeover` is given. If there are no descriptors for them, the
+    /// address has no copies, and a process that replaces this one cannot listen on that address.
     fn copies(&self, listeners: &[TcpListener]) -> Vec<TcpListener> {
         let copies = listeners.iter().filter(|_| self.keeps_copies).map(TcpListener::try_clone);
         copies.collect::<io::Result<_>>().unwrap_or_else(|error| {
@@ -89,7 +89,7 @@ impl OpenRoutes {
         })
     }
 
-    /// Every listening socket, with its address.
+    /// The copies of all listening sockets, each with the socket's address.
     pub(super) fn sockets(&self) -> impl Iterator<Item = (SocketAddr, &TcpListener)> {
         let inbound = self.inbound.iter().chain(&self.transparent);
         let inbound = inbound.flat_map(|open| open.copies.iter().map(|copy| (open.address, copy)));

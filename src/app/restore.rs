@@ -26,8 +26,8 @@ pub(super) struct Restored {
 /// configuration names the same mode as when the mode was persisted.
 ///
 /// # Errors
-/// The file cannot be read, or its mode cannot be served. This is an error because a start in the configured mode might
-/// accept more connections.
+/// The file cannot be read, its content is invalid, or its mode cannot be served. tlsramp does not start then, because
+/// the configured mode might accept more connections.
 pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
     let settings = &loaded.settings;
     let configured = settings.mode;
@@ -68,8 +68,8 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
     })
 }
 
-/// Takes the state of the process that is replaced. Its mode stays in force, unless the configuration of this process
-/// names another mode than that of the replaced one.
+/// Takes the state of the process that is replaced. Its mode stays in force, unless this process is configured with
+/// another mode than the replaced process was.
 ///
 /// # Errors
 /// The mode cannot be served, or the state is invalid.

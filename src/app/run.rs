@@ -26,8 +26,8 @@ use crate::control::Caller;
 use crate::net::{Inherited, raise_descriptor_limit};
 use crate::telemetry::{LogHandle, Observer, init_logs};
 
-/// Runs the proxy until a signal ends it. Exit codes: 0 for a clean stop; 1 for a failure, or if connections had to be
-/// cut off; 2 for an invalid configuration.
+/// Runs the proxy until it is stopped by a signal or through the admin port, or is replaced. Exit codes: 0 for a clean
+/// stop; 1 for a failure, or if connections had to be cut off; 2 for an invalid configuration.
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     // Called before other threads exist, because it changes the environment.
     let mut inherited = match Inherited::from_env() {
@@ -42,7 +42,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
     // not be needed.
     let taking = match &loaded.settings.admin.takeover {
         Some(path) => {
-            // Each worker of the other process has a socket for each address.
+            // Called before the sockets arrive: each worker of the other process has one for each address.
             raise_descriptor_limit(loaded.settings.workers);
             match Taking::begin(path, &mut inherited) {
                 Ok(taking) => taking,
@@ -191,8 +191,8 @@ fn start(
     Ok(ready.serve())
 }
 
-/// Serves reloads until the first stop signal or until a new process replaces this one, then stops. Returns true if no
-/// connection had to be cut off.
+/// Serves until a stop is requested or a new process replaces this one, then stops. Returns true if no connection had
+/// to be cut off.
 async fn until_stopped(app: App, signals: &mut Signals, manager: &ServiceManager, proxy: &ProxyStatus) -> bool {
     let is_replaced = served(&app, signals, manager, proxy).await;
     let limit = app.controller.view().settings().timeouts.drain;
@@ -203,7 +203,8 @@ async fn until_stopped(app: App, signals: &mut Signals, manager: &ServiceManager
     app.stop(limit, signals.stop()).await
 }
 
-/// Serves until the first stop signal, or until a new process replaces this one. Returns true if it was replaced.
+/// Serves, and reloads on SIGHUP, until a stop is requested by a signal or through the admin port, or until a new
+/// process replaces this one. Returns true if this process was replaced.
 async fn served(app: &App, signals: &mut Signals, manager: &ServiceManager, proxy: &ProxyStatus) -> bool {
     let starting = Arc::new(AtomicBool::new(false));
     let mut replaced = pin!(replaced(app, manager, proxy));
@@ -240,7 +241,7 @@ async fn served(app: &App, signals: &mut Signals, manager: &ServiceManager, prox
     }
 }
 
-/// Logs every second the number of lines that the rate limit and the log's queue have dropped.
+/// Logs every second how many lines the rate limit has left out and the log has lost.
 async fn summaries(observer: &Observer, log: &LogHandle) -> Infallible {
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -9,9 +9,9 @@ pub struct Signals {
     pub(super) hangup: Signal,
     pub(super) terminate: Signal,
     pub(super) interrupt: Signal,
-    /// SIGUSR1, which log rotation scripts written for mongod send, and whose default action would end the process.
+    /// SIGUSR1. Scripts that rotate mongod's log send it. Without a handler, it would end the process.
     pub(super) rotate_log: Signal,
-    /// SIGUSR2, which starts the next process.
+    /// SIGUSR2, which starts a new process that replaces this one.
     pub(super) start_next: Signal,
 }
 

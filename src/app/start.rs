@@ -60,7 +60,7 @@ pub(super) struct Drains {
 /// Why a proxy cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Listeners cannot be opened.
+    /// The configuration has mistakes, or something that it names cannot be used, such as the address of a listener.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Configuration(Vec<Mistake>),
     /// The kernel refuses a thread or an event queue.
@@ -87,8 +87,8 @@ impl App {
         Ok(App::prepare(loaded, arguments, connections, log, Inherited::default(), None)?.serve())
     }
 
-    /// Prepares a proxy, with sockets inherited from the service manager, or with sockets and state of the process that
-    /// it replaces.
+    /// Prepares a proxy. It uses the sockets that the service manager has passed on, or, if it replaces a process, the
+    /// sockets and the state of that process.
     ///
     /// # Errors
     /// [`StartError`], also for an inherited socket that does not match the options.

@@ -113,8 +113,9 @@ async fn drained(
     }
 }
 
-/// The last part of a time limit. It is used twice: in it, connections are closed at any boundary; and of the whole
-/// limit of a stop, it is kept back for outbound connections.
+/// The length of the last part of a time limit, which is used twice. In the last part of the wait for one direction,
+/// connections are closed at any boundary. The last part of the whole limit of a stop is kept back for outbound
+/// connections.
 fn farewell(limit: Duration) -> Duration {
     OUTBOUND_FAREWELL.min(limit / OUTBOUND_FAREWELL_SHARE)
 }

@@ -1,4 +1,4 @@
-//! The messages of a takeover: JSON, each preceded by its length as four bytes, the lowest first.
+//! The messages of a takeover: JSON, each preceded by its length (four bytes, little-endian).
 
 use std::io::{self, Read, Write};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The running process's side.
+//! The running process's side of a takeover.
 
 use std::future::pending;
 use std::io;
@@ -85,7 +85,7 @@ async fn give(
     let given = give_state(&mut channel, app, manager, pid).await;
     match &given {
         Ok(()) => tracing::info!(pid, "replaced: the new process accepts connections; closing open ones"),
-        // The controller has thawed.
+        // `give_state` has dropped its `Frozen`, so the controller has thawed.
         Err(_) => manager.kept(proxy).await,
     }
     given

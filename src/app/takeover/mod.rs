@@ -6,12 +6,12 @@
 //! |---|---|
 //! | [`TakeoverRequest::Begin`] | the addresses of its listening sockets, then the sockets (`SCM_RIGHTS`) |
 //! | [`TakeoverRequest::Freeze`], once the configuration is found to be good | the state; from now on it does not change |
-//! | [`TakeoverRequest::Ready`], once every listener is bound and every thread runs | it closes its connections and ends |
+//! | [`TakeoverRequest::Ready`], once listeners and threads are ready | it confirms, closes its connections and ends |
 //!
-//! With the last answer, the new process begins to accept. Until then, the running process accepts, so a connection is
-//! always accepted by one of the two, and those in the sockets' queues are kept. If the channel breaks before the last
-//! answer, the running process thaws and serves on: it has closed nothing yet. The state file has one writer at any
-//! time: the running process until the freeze, then none, then the new one.
+//! With the last answer, the new process begins to accept. Until then, the running process accepts. So one of the two
+//! always accepts, and connections in the sockets' queues are kept. If the channel breaks before the last answer, the
+//! running process thaws and serves on: it has closed nothing yet. The state file never has two writers: the running
+//! process writes it until the freeze, the new process once it has replaced the running one.
 
 mod channel;
 mod give;
@@ -55,7 +55,7 @@ enum SocketName {
     Tcp(SocketAddr),
     Unix {
         path: PathBuf,
-        /// Whether a tlsramp has created the file, and not a service manager.
+        /// Whether the socket's file was created by a tlsramp, not by a service manager.
         made: bool,
     },
 }

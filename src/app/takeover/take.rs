@@ -1,4 +1,4 @@
-//! The new process's side. It waits for the other process without a runtime, since nothing is served yet.
+//! The new process's side of a takeover. It needs no runtime to wait for the running process, as it serves nothing yet.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -25,7 +25,7 @@ pub(crate) struct Taking {
     pub(crate) pid: i32,
 }
 
-/// A running tlsramp was not replaced; it serves on.
+/// The error if the running tlsramp was not replaced. It serves on.
 #[derive(Debug, thiserror::Error)]
 #[error("--takeover {}: cannot replace the running tlsramp: {why}", path.display())]
 pub(crate) struct TakeoverError {
@@ -69,7 +69,8 @@ impl Taking {
         Ok(*state)
     }
 
-    /// Reports that this process is ready. When this returns, the running tlsramp ends, and this process has to accept.
+    /// Reports that this process is ready. When this has returned without an error, the running tlsramp ends, and this
+    /// process has to accept.
     ///
     /// # Errors
     /// [`TakeoverError`]
