@@ -15,8 +15,8 @@ use crate::limits::{DRAIN_SPEAK, SLOTS_WARNING, WAITING_LOOK};
 use crate::net::{ConnectionLimit, ConnectionSlot, QueuePlace, SlotUsage};
 use crate::telemetry::{Outcome, Record};
 
-/// Waits for a slot, then serves the connection. Stops waiting if the client closes the connection, or a second after a
-/// drain has begun.
+/// Waits for a slot, then serves the connection. Gives up if [`slot`] fails, if the client closes the connection, or a
+/// second after a drain has begun.
 pub(super) async fn wait_for_slot(
     socket: TcpStream,
     record: Record,

@@ -55,8 +55,8 @@ impl ClientLeg {
     }
 }
 
-/// Creates the client's leg, with a TLS handshake if TLS is terminated. If the handshake fails, its alert has been sent
-/// and the connection is closed when this returns.
+/// Creates the client's leg, with a TLS handshake if TLS is terminated. If the handshake fails, the alert, if there is
+/// one, has been sent and the connection is closed when this returns.
 async fn admit(
     admission: Admission,
     socket: TcpStream,

@@ -23,8 +23,9 @@ use crate::state::Tuning;
 use crate::stream::Stream;
 use crate::telemetry::{Outcome, Record};
 
-/// Serves one connection and closes its record with the outcome. State that is only needed until the connection is
-/// established is boxed and freed then, because a connection is idle for most of its life.
+/// Serves one connection and closes its record with the outcome. State that is needed only until the connection is
+/// established is boxed, so that it can be freed at that time: many open connections are idle, and each should take
+/// little memory.
 pub(super) fn serve(
     socket: TcpStream,
     mut record: Record,
@@ -81,8 +82,8 @@ pub(super) fn serve(
 }
 
 /// Waits until the client sends data or closes the connection, without reading the data. Returns the opening if the
-/// first bytes show it, as they usually do. Fails if the slot is needed for another connection, if a drain begins and the
-/// connection is not new, or, if silent clients are closed, at the time limit.
+/// first bytes show it, as they usually do. Fails if the slot is needed for another connection; if a drain has begun
+/// and the connection was accepted over a second ago; and at the time limit, if silent clients are closed.
 async fn silence(
     socket: TcpStream,
     accepted: std::time::Instant,
@@ -115,7 +116,8 @@ async fn silence(
             Box::pin(linger(socket)).await;
             Err(ServeError::Sniff(SniffError::TimedOut(0)))
         }
-        // The connection is closed at once, because the slot is needed. No unread data can turn the close into a reset.
+        // The connection is closed at once, because the slot is needed. A silent client has sent no data, so there is
+        // none that, unread, would turn the close into a reset.
         () = slot.asked_to_leave() => Err(ServeError::MadeRoom(began.elapsed())),
     }
 }
@@ -136,7 +138,7 @@ async fn end(established: Option<Relay<Stream, Stream, Watcher>>, relayed: Relay
     record.open().counters.inbound.fetch_add(late, Ordering::Relaxed);
     let (outcome, reason) = outcome(relayed, record.open().recycling.is_draining());
     record.close(outcome, reason);
-    // Dropped only now: a stop waits until it is dropped, and the record must have been written by then.
+    // Dropped last: a stop waits until this watch is dropped, and the record must have been written by then.
     drop(forced);
 }
 

@@ -34,7 +34,7 @@ pub struct ProxyContext {
 /// An accepted connection, with the context that every stage needs.
 pub(super) struct AcceptedConnection<'a> {
     pub(super) peer: SocketAddr,
-    /// Set if the connection reached a transparent listener directly and not through the firewall's rules.
+    /// Set if another host connected to a transparent listener directly and not through the interception rules.
     pub(super) not_intercepted: Option<NotIntercepted>,
     pub(super) route: &'a ArcSwap<ServedRoute>,
     pub(super) context: &'a ProxyContext,
@@ -58,7 +58,7 @@ impl Policy {
         accepted.context.snapshot.is_in_force(&self.snapshot) && Arc::ptr_eq(&accepted.route.load(), &self.route)
     }
 
-    /// Judges an opening and counts the connection as pending.
+    /// Judges an opening. If it is admitted, counts the connection as pending.
     pub(super) fn judge(
         &mut self,
         opening: Opening,

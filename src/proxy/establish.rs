@@ -3,8 +3,9 @@
 //! A connection is judged by the snapshot and the route that are in force once its opening is known. The handshakes and
 //! the dial may take seconds, during which a change of policy can be acknowledged. So right before the first byte is
 //! relayed, tlsramp checks that snapshot and route are still in force. If one of them has changed, the connection is
-//! judged again by the new mode, the client is verified again by the new CAs and revocation lists, and the server is
-//! dialled again if the new policy needs another link.
+//! judged again by the new mode, and the client is verified again by the new CAs and revocation lists. The server is
+//! dialled again if the new policy needs another kind of link, or if the route or the TLS material of a TLS link has
+//! changed.
 //!
 //! The check and the insertion into the table of established connections happen under the lock of that table. A change
 //! after the check finds the connection in the table and counts it if it does not conform. The check sees every change
@@ -56,8 +57,9 @@ pub(super) async fn establish(
         Ok(permit) => permit,
         Err(refused) => return Err(refuse(Stream::Tcp(socket), refused, accepted, record).await),
     };
-    // Determined before the handshake, because it includes the loop check: if this connection was dialled by tlsramp
-    // itself, it is recognised as such only until the dialling side has ended its TLS handshake with us.
+    // Determined before the handshake, because it includes the loop check. If tlsramp itself has dialled this
+    // connection, its dialling side forgets the dial as soon as its TLS handshake with this listener is complete. After
+    // that, the loop could no longer be seen.
     let destination = policy.destination(&socket, accepted);
     let mut client = ClientLeg::admit(permit.admission(), socket, &policy, accepted, record).await?;
     let mut destination = match destination {
@@ -79,7 +81,7 @@ pub(super) async fn establish(
                     }
                     upstream = Some(reached);
                 }
-                // The newer policy may reach the server.
+                // The failure is not final: by the newer policy, the server may be reached.
                 Err(_) if !policy.is_in_force(accepted) => upstream = None,
                 Err(failure) => {
                     drop(policy);
@@ -122,7 +124,7 @@ async fn opened(
             // Biased: a client whose opening is complete is served even if a drain has begun.
             biased;
             sniffed = sniff(&socket, timeouts.sniff, timeouts.close_silent) => sniffed,
-            // The client has begun to send, so the rest of its opening is on its way.
+            // A second is enough: the client has begun to send, so the rest of its opening is on its way.
             () = watch.draining_for(DRAIN_SPEAK) => return Err(ServeError::Draining),
         },
     };

@@ -29,7 +29,7 @@ pub(super) enum ServeError {
     Dial(DialError),
     #[error("{0}")]
     UpstreamTls(HandshakeError),
-    /// The TLS files cannot serve the mode. Start, `check` and the controller all refuse such a mode.
+    /// The TLS files cannot serve the mode. Unexpected, since start, `check` and the controller refuse such a mode.
     #[error("internal error: no TLS configuration for a mode that requires one")]
     NoMaterial,
     #[error("the policy changed {JUDGED_MOST} times before the first byte could be relayed")]
@@ -53,8 +53,7 @@ impl From<LinkError> for ServeError {
 }
 
 impl ServeError {
-    /// Returns what is wrong at the upstream, as far as it tells tlsramp's operator what to do; else
-    /// `PeerFault::Other`.
+    /// Returns the upstream's fault if tlsramp has a remedy for it, otherwise `PeerFault::Other`.
     pub(super) fn fault(&self) -> PeerFault {
         match self {
             ServeError::UpstreamTls(error) => error.fault(),

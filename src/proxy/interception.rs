@@ -2,7 +2,7 @@
 //!
 //! TPROXY delivers a connection to a listener on another port without rewriting the packets' addresses, so the local
 //! address of the accepted socket is the address that the client connected to. A connection to the listener's own
-//! address has bypassed the firewall's rules for the server's port, so it is refused, except from this host.
+//! address has bypassed the interception rules for the server's port, so it is refused, except from this host.
 
 use std::net::SocketAddr;
 
@@ -28,8 +28,8 @@ pub(super) fn destination(
     peer: SocketAddr,
 ) -> Result<SocketAddr, NotIntercepted> {
     let local = socket.local_addr().unwrap_or(listener);
-    // When a listener becomes transparent, rules of `tlsramp netfilter --redirect`, which rewrite addresses, may still
-    // be in force.
+    // The original destination is asked for too: just after a change to TPROXY, rules of `tlsramp netfilter
+    // --redirect`, which rewrite addresses, may still be in force.
     judge(listener, local, || original_destination(socket).ok(), || is_own(peer.ip().to_canonical()))
 }
 
@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn only_what_other_hosts_make_to_the_listener_itself_is_refused() {
-        // Listener, the socket's local address, the original destination before a redirect, whether the peer is on this
-        // host; and the expected destination, or `None` if the connection is refused.
+        // The listener, the local address of the socket, the original destination of a redirected connection, whether
+        // the peer is on this host; the expected destination, or `None` if the connection is refused.
         let rows = [
             ("0.0.0.0:27117", "10.0.0.1:27017", None, false, Some("10.0.0.1:27017")),
             ("[::]:27117", "[fd00::1]:27017", None, false, Some("[fd00::1]:27017")),

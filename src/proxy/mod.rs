@@ -5,7 +5,8 @@
 //! | [`server`], [`worker`] | accept, on every worker thread |
 //! | [`accept_queue`] | wait for a connection slot |
 //! | [`connection`] | serve one connection and close its record |
-//! | [`interception`] | determine the destination of a connection to a transparent listener |
+//! | [`route`] | determine the upstream of a connection, and detect loops |
+//! | [`interception`] | determine the address that a client of a transparent listener dialled |
 //! | [`establish`] | sniff, judge, admit, dial; judge again if the policy has changed meanwhile |
 //! | [`client_leg`], [`upstream_leg`] | TLS with the client; the dial and TLS with the server |
 //! | [`refusal`], [`failure`] | the replies to a client that is not served; the reasons |

@@ -43,7 +43,8 @@ pub(super) async fn move_on(mut client: Stream, mut upstream: Stream) -> usize {
     forwarded
 }
 
-/// Ends a connection inside a message. Data that the client sends from now on is read and discarded.
+/// Ends a connection that has not reached a boundary in time. Data that the client sends from now on is read and
+/// discarded.
 pub(super) async fn cut_off(client: Stream, mut upstream: Stream) {
     let leave = async {
         let _ = timeout(FAREWELL, upstream.shutdown()).await;
@@ -67,7 +68,7 @@ async fn forward_last(client: &mut Stream, upstream: &mut Stream, forwarded: &mu
     let mut requests = TrailingRequests::default();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        // After that time, the loop continues while there is data to read, so that no data is unread at the reset.
+        // After `until`, the loop continues while there is data to read, so that no data is unread at the reset.
         let sorted = match timeout_at(until, client.read(&mut buffer)).await {
             Err(_) => return Last::Over,
             Ok(Ok(0) | Err(_)) => return Last::Gone,

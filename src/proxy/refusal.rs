@@ -1,4 +1,4 @@
-//! Replies to clients that are not served, and closes their connections so that the reply arrives.
+//! Replies to clients that are not served, and closes their connections in a way that lets the reply arrive.
 
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ pub(super) async fn by_policy(mut socket: TcpStream, refused: Refused, style: Re
     linger(socket).await;
 }
 
-/// Refuses a client that has bypassed the firewall's rules: a MongoDB request gets a MongoDB error; a TLS client gets
-/// an alert, without TLS being terminated.
+/// Refuses a client that has bypassed the interception rules. A MongoDB request gets a MongoDB error; a TLS client gets
+/// an alert in place of a handshake.
 pub(super) async fn not_intercepted(
     mut socket: TcpStream,
     opening: Opening,
@@ -50,7 +50,8 @@ pub(super) async fn not_intercepted(
     linger(socket).await;
 }
 
-/// Returns the metadata that a refused client has sent, if its first message has arrived completely.
+/// Returns the metadata that a refused client has sent, if its first message has arrived completely and fits into
+/// [`PEEK_BYTES`].
 pub(super) async fn who(socket: &TcpStream) -> Option<ClientMetadata> {
     let mut opening = [0; PEEK_BYTES];
     let count = timeout(WHO, socket.peek(&mut opening)).await.ok()?.ok()?;

@@ -17,8 +17,8 @@ use crate::upstream::Upstream;
 #[derive(Debug)]
 pub(super) struct ServedRoute {
     pub(super) route: Arc<Route>,
-    /// The listener's address, if the listener is transparent: the kernel delivers connections to other addresses to it
-    /// (TPROXY).
+    /// The listener's address, if the listener is transparent. TPROXY delivers to such a listener connections that
+    /// clients made to other addresses.
     transparent: Option<SocketAddr>,
     /// Looked up once, at the first connection.
     record: OnceLock<Arc<RouteRecord>>,
@@ -56,8 +56,8 @@ impl ServedRoute {
         ServedRoute { route, transparent, record: OnceLock::new() }
     }
 
-    /// Returns the address that the client connected to, if the listener is transparent. `None` for other listeners,
-    /// which accept connections to their own address only.
+    /// Returns the address that the client connected to, if the listener is transparent. `None` for other listeners:
+    /// clients can reach them only by their own address.
     pub(super) fn connected_to(
         &self,
         socket: &TcpStream,

@@ -48,9 +48,8 @@ impl ProxyServer {
         WorkerHealth::of(&self.workers)
     }
 
-    /// Accepts connections of a route, on at least one listener per worker, until `watch` drains or the handle is
-    /// dropped. `transparent` is the listener's address if the kernel delivers connections to other addresses to it
-    /// (TPROXY).
+    /// Accepts connections of a route, on at least one listener per worker, until `watch` drains or the returned
+    /// [`OpenRoute`] is dropped. `transparent` is the listener's address, if TPROXY delivers connections to it.
     pub fn open(
         &self,
         route: Arc<Route>,
@@ -75,7 +74,7 @@ impl ProxyServer {
 }
 
 impl OpenRoute {
-    /// Replaces the route; new connections use the new one.
+    /// Replaces the route for all connections that are not established yet.
     pub fn lead(&self, route: Arc<Route>) {
         self.route.store(Arc::new(ServedRoute::new(route, None)));
     }
@@ -113,7 +112,7 @@ async fn accept(
     };
     for accepted in 1_usize.. {
         if accepted.is_multiple_of(ACCEPTED_AT_ONCE) {
-            // During a storm of connections, established ones must not wait for all of them.
+            // During a storm of new connections, established connections must not wait until all are accepted.
             yield_now().await;
         }
         let (socket, peer) = tokio::select! {

@@ -29,8 +29,7 @@ pub(super) struct UpstreamLeg {
 }
 
 impl UpstreamLeg {
-    /// Returns `reached` if this policy would dial the same server over the same kind of link; otherwise closes it and
-    /// dials.
+    /// Returns `reached` if it fits this policy; otherwise closes it and dials.
     pub(super) async fn fitting(
         reached: Option<UpstreamLeg>,
         permit: Permit,
@@ -66,7 +65,9 @@ impl UpstreamLeg {
         Ok(UpstreamLeg { leg, link, dial, route: Arc::clone(route), material: Arc::clone(&snapshot.tls) })
     }
 
-    /// Returns whether this policy would dial the same server over the same kind of link.
+    /// Returns whether this policy would dial in the same way: by the same route, over the same kind of link and, for
+    /// TLS, with the same material. A TLS link does not fit once a certificate or revocation list by which the server
+    /// was verified has expired.
     fn fits(&self, link: Link, policy: &Policy) -> bool {
         let verified =
             link != Link::Tls || (Arc::ptr_eq(&self.material, &policy.snapshot.tls) && !self.leg.is_outlived());

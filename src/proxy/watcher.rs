@@ -1,14 +1,14 @@
 //! Observes a connection's relay: identifies the client, counts bytes, and, once the connection is to be recycled,
 //! waits for a message boundary. At a boundary, every request has its reply, and no message is in transit.
 //!
-//! - A driver's monitoring connection is closed between any two messages; the driver then closes the other connections
-//!   of its pool without an error.
-//! - Other connections are closed at a boundary after a second without traffic; a second that has passed before the
-//!   request to recycle counts too. Drivers check whether a pooled connection is still open if it has been idle for
-//!   that long.
-//! - After five seconds, a connection is closed at any boundary; a connection with an open cursor, or with requests
-//!   that expect no reply, after a minute. If the proxy stops, these times are two seconds and shortly before the end
-//!   of the drain time; for a server outside of a replica set or in an unknown state, always the latter.
+//! - A driver's monitoring connection is closed between any two messages, also while a reply is due, once it has been
+//!   quiet for 20 ms. The driver then closes the other connections of its pool without an error.
+//! - Other connections are closed at a boundary after 1.2 s without traffic; time before the request to recycle counts
+//!   too. Drivers check whether a pooled connection is still open if it has been idle for a second.
+//! - Five seconds after the request to recycle, a connection is closed at any boundary; one with an open cursor, or
+//!   whose client sends requests that expect no reply, after a minute. If the proxy stops, a connection is closed at
+//!   any boundary after two seconds; one with a cursor or with such requests, and one whose server is outside of a
+//!   replica set or in an unknown state, shortly before the end of the drain time.
 //! - A connection in a transaction is closed at a boundary only after a minute of silence; if the proxy stops, also
 //!   shortly before the end of the drain time.
 
@@ -41,9 +41,9 @@ pub(super) struct Watcher {
     young: Option<Young>,
     /// Held until the connection ends.
     pub(super) slot: ConnectionSlot,
-    /// Held until the upstream's first answer. Boxed, because a connection has none for most of its life.
+    /// Held until the upstream's first answer. Boxed, because it is `None` for most of a connection's life.
     dial: Option<Box<OwnDial>>,
-    /// Dropped last: a drain waits until it is dropped, and the record must have been written by then.
+    /// Dropped last: a drain waits until this watch is dropped, and the record must have been written by then.
     pub(super) forced: PhaseReached<DrainWatch>,
 }
 
@@ -105,14 +105,14 @@ impl Watcher {
         }
     }
 
-    /// Records whether the connection uses the MongoDB protocol, which has message boundaries.
+    /// Records whether the connection uses the MongoDB protocol; in other protocols, there are no message boundaries.
     fn note_language(&self) {
         if let Some(follower) = &self.follower {
             self.record.open().opaque.store(!follower.speaks_mongodb(), Ordering::Relaxed);
         }
     }
 
-    /// Returns the time at which the connection may be closed in its present state; `None` if it must not be. A
+    /// Returns the time from which on the connection may be closed in its present state; `None` if it must not be. A
     /// monitoring connection need not be at a boundary.
     fn due(&self, wish: &RecycleRequest, quiet_since: Instant, now: Instant) -> Option<Instant> {
         let follower = self.follower.as_ref()?;

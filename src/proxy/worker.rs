@@ -57,7 +57,7 @@ impl Worker {
                         _ = &mut stopped => return,
                         // Setting a timer that expires earlier than all others interrupts epoll_wait, which costs two
                         // system calls. This timer expires earlier than the usual timers of connections, so setting
-                        // those is cheap.
+                        // one of those interrupts nothing.
                         _ = beat.tick() => {}
                         _ = grown.tick() => wake_grown(),
                     }
