@@ -1,6 +1,5 @@
 //! The properties of a connection that are known when it is established, and do not change after that. Every open
-//! connection has a [`ConnectionInfo`], so its size is kept at 104 bytes, which fit into the gaps between tokio's
-//! aligned allocations; the fields of TLS are boxed.
+//! connection has a [`ConnectionInfo`], so it is kept small: the parts that many connections do not have are boxed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ pub struct ConnectionInfo {
     pub id: u64,
     /// The client's address.
     pub peer: SocketAddr,
-    /// The address that the client connected to, if that is not the address of the listener (transparent routes).
+    /// The address that the client connected to, if the listener is transparent (`--inboundTransparent`).
     pub destination: Option<Box<SocketAddr>>,
     /// The route.
     pub route: Arc<RouteRecord>,
@@ -33,7 +32,7 @@ pub struct ConnectionInfo {
     pub mode: Option<Mode>,
     /// The generation of the snapshot under which it was accepted or refused.
     pub generation: u64,
-    /// The metadata of a client that was refused, if it has sent any.
+    /// The metadata of a client whose plaintext was refused, if it has sent any.
     pub turned_away: Option<Box<ClientMetadata>>,
     /// TLS with the client, if it is used.
     pub tls: Option<Box<ClientTls>>,
@@ -57,7 +56,7 @@ pub struct RouteRecord {
 pub struct UpstreamInfo {
     /// The upstream's name, as configured.
     pub name: Arc<str>,
-    /// The local address of the upstream connection, which is the client's address for the server.
+    /// The local address of the upstream connection. The server sees it as its client's address.
     pub local: Option<SocketAddr>,
     /// The TLS version negotiated with the upstream.
     pub tls_version: Option<&'static str>,

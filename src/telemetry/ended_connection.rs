@@ -1,5 +1,5 @@
-//! A connection that has ended, and its log line. The line is formatted by the log's own thread, several lines at a
-//! time, because formatting takes longer than everything else that a record costs.
+//! A connection that has ended, and its log line. Formatting the line takes longer than all other work on a record, so
+//! the log's own thread does it, for several lines at a time.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -97,7 +97,7 @@ impl EndedConnection {
         at_level!(self.outcome, enabled)
     }
 
-    /// Number of bytes that this keeps in memory in addition to a usual connection: a client's certificates.
+    /// Number of bytes that this record takes in memory beyond a usual one: those of the client's certificates.
     pub(super) fn excess_bytes(&self) -> usize {
         self.connection.info().client_chain().unwrap_or_default().iter().map(|certificate| certificate.len()).sum()
     }

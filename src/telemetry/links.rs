@@ -1,5 +1,5 @@
-//! The destinations of outbound routes and the result of the last dial to each. The table is bounded and locked once
-//! per dial.
+//! The destinations of outbound routes and the result of the last dial to each. The table is bounded; a dial locks it
+//! once.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -110,7 +110,7 @@ impl Links {
         }
         match failure {
             None => (record.last_ok, record.failure) = (Some(now), None),
-            // If both happened in the same millisecond, the later call counts.
+            // A failure in the same millisecond as a success counts as the later one, because it was recorded later.
             Some(failure) => {
                 record.last_failed = Some(now.max(record.last_ok.map_or(now, |ok| ok + 1)));
                 record.failure = Some(failure);

@@ -24,7 +24,7 @@ pub struct LogHandle {
     _guard: LogWriterGuard,
 }
 
-/// The writer of this process's log, once it is started: `tracing` has one log for each process too.
+/// The writer of the log, once it is started. There is one log for each process, as in `tracing`.
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
 
 /// Starts the log of this process, as text or as JSON with one object per line. Lines beyond the queue's bound are

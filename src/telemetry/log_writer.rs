@@ -1,8 +1,8 @@
 //! The writer of the log: queues lines without blocking, and writes them in batches on a thread of its own.
 //!
-//! The line of a connection is queued as a record, which the thread formats: formatting many lines in a row takes a
+//! The line of a connection is queued as a record, which the thread formats. Formatting many lines in a row takes a
 //! fraction of the time that it takes between other work, because code and data stay in the processor's caches. Other
-//! lines are formatted where they occur. The queue has them all, in the order in which they occurred.
+//! lines are formatted where they occur. The queue has both kinds, in the order in which they occurred.
 //!
 //! On a busy proxy, waking the thread for every line would cost more than the lines themselves, so the thread sleeps
 //! for a moment before it writes. Lines beyond the queue's bound are dropped and counted.
@@ -45,7 +45,8 @@ struct LogLines {
     lines: Vec<LogLine>,
     /// The formatted lines.
     text: Vec<u8>,
-    /// The number of lines of usual size that would take as much memory.
+    /// The sum of the weights of all lines. A formatted line counts as 1, the record of a connection as the number of
+    /// usual lines that take as much memory.
     weight: usize,
 }
 
@@ -97,7 +98,7 @@ impl LogWriter {
             state.dropped += 1;
             return;
         }
-        // The thread is waiting only if the queue was empty.
+        // Only an empty queue makes the thread wait, so only the first line has to wake it.
         let first = state.waiting.weight == 0;
         state.waiting.text.extend_from_slice(text);
         state.waiting.lines.push(line);
@@ -139,7 +140,7 @@ impl LogQueue {
         let mut cut = false;
         loop {
             let waiting = self.changed.wait_while(self.state(), |state| state.waiting.weight == 0 && !state.closing);
-            // Collects more lines before waking up. Closing the log ends the sleep.
+            // Sleeps for a moment, while more lines collect. Closing the log ends the sleep.
             let nap = waiting.map(|state| self.changed.wait_timeout_while(state, LOG_NAP, |state| !state.closing));
             drop(nap);
             let closing = {

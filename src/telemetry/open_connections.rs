@@ -29,14 +29,15 @@ pub struct OpenConnection {
     pub mode: Mode,
     /// Bytes relayed so far.
     pub counters: ByteCounters,
-    /// The metadata that the client has sent; `None` inside if it sent none. Set by its first message.
+    /// The metadata that the client has sent, `None` inside if it sent none. Not set before its first message is
+    /// complete.
     pub(super) client: OnceLock<Option<Box<ClientMetadata>>>,
     /// Whether the connection does not use the MongoDB protocol, or is passed through.
     pub opaque: AtomicBool,
     /// Whether the client has ever sent a request that expects no reply.
     pub unanswered: AtomicBool,
-    /// When the last answer began, in milliseconds after the accept, plus one; 0 if a request was sent since, or the
-    /// answer came in several parts.
+    /// When the last answer began, in milliseconds after the accept, plus one. 0 if a request or a further part of the
+    /// answer was relayed since, or if there was no answer yet.
     pub(super) answered_at: AtomicU64,
     /// The request to recycle this connection.
     pub recycling: RecycleSignal,

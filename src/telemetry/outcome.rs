@@ -16,7 +16,7 @@ pub enum Outcome {
     Stalled,
     /// Recycled at a message boundary, because it no longer conformed to the policy.
     Recycled,
-    /// Recycled within a message, because the grace period was over.
+    /// Recycled without a message boundary, because the grace period was over.
     RecycledByForce,
     /// The client closed the connection without sending a byte.
     Probe,
@@ -47,13 +47,13 @@ pub enum Outcome {
     TlsHandshakeFailed,
     /// The handshake with the client took too long.
     TlsHandshakeTimeout,
-    /// All handshakes with clients exceeded the memory budget, and this one held the most.
+    /// The handshakes with clients together exceeded the memory budget, and this one held the most.
     HandshakeMemory,
-    /// The upstream would have been tlsramp itself.
+    /// The upstream would have been tlsramp itself, or the kernel did not report the original destination.
     Loop,
     /// Connecting to the upstream failed.
     UpstreamUnreachable,
-    /// The upstream's certificate did not verify, or the upstream does not speak TLS.
+    /// The TLS handshake with the upstream failed. For example, its certificate did not verify, or it has no TLS.
     UpstreamTlsFailed,
     /// The policy changed again and again before the first byte could be relayed.
     PolicyUnsettled,
@@ -61,7 +61,7 @@ pub enum Outcome {
     Drained,
     /// The connection was open when the stop was forced.
     Forced,
-    /// The record was dropped without an outcome: an internal error.
+    /// An internal error: the record was dropped without an outcome, or the mode needs TLS files that are not loaded.
     Internal,
 }
 

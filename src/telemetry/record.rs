@@ -104,7 +104,7 @@ impl Observer {
         self.counts[outcome as usize].load(Ordering::Relaxed)
     }
 
-    /// Logs how many lines about connections were left out. Must be called every second.
+    /// Logs how many lines about connections were left out since the last call. Must be called every second.
     pub fn summarize(&self) {
         self.access_log.summarize();
     }
@@ -115,7 +115,7 @@ impl Observer {
         self.inventory.plaintext_blockers(window, now, &self.open_connections.unheard())
     }
 
-    /// [`Inventory::accept`], where clients that are connected and have not sent a complete message yet count as seen.
+    /// As [`Inventory::accept`]. A connected client that has not sent a complete message yet also counts as seen.
     ///
     /// # Errors
     /// Those of [`Inventory::accept`].
@@ -160,9 +160,9 @@ impl Record {
     }
 
     /// Adds the connection to the table of open connections, if the policy that accepted it is still in force. This is
-    /// checked under the lock of the table: if the policy is changed and the table is then read, either the reader
-    /// finds the connection in the table or the connection finds the change. Returns `None` if the policy is no longer
-    /// in force, or the record is closed.
+    /// checked under the lock of the table. So if someone changes the policy and then reads the table, either the table
+    /// has the connection, or this check has seen the change. Returns `None` if the policy is no longer in force, or
+    /// the record is closed.
     pub fn establish(&mut self, judged: ConnectionVerdict, is_in_force: impl FnOnce() -> bool) -> Option<OpenRecord> {
         let ConnectionVerdict { acceptance, rule, opening, link, mode } = judged;
         let open = Arc::new(OpenConnection {
@@ -213,7 +213,7 @@ impl OpenRecord {
         &self.open
     }
 
-    /// Records the client's first message; `None` if the connection is passed through. Later calls are ignored.
+    /// Records the client's first message; `greeting` is `None` if TLS is passed through. Later calls are ignored.
     ///
     /// Adds the client to the inventory, with two exceptions. On outbound routes, the only client is the local server.
     /// And TLS clients that have sent no request are not applications but port scanners, health checks and `openssl

@@ -25,9 +25,9 @@ pub struct RecycleSignal {
 pub struct RecycleRequest {
     /// When the first request was made.
     pub since: Instant,
-    /// When the connection is closed even if it is within a message.
+    /// When the connection is closed even if it is within a message; `None`: never.
     pub cut_at: Option<Instant>,
-    /// How soon a busy connection is closed.
+    /// How soon a connection that is never idle is closed.
     pub pace: RecyclePace,
 }
 
@@ -41,8 +41,8 @@ pub enum RecyclePace {
         /// Whether the connection is closed only when it is idle, because its client may see an error otherwise. From
         /// `last` on, it is closed at any boundary.
         idle_only: bool,
-        /// From when on the connection is closed at any boundary, because soon after it is cut off. `None`: it is never
-        /// cut off.
+        /// From this time on, the connection is closed at any boundary, because it is cut off shortly afterwards.
+        /// `None`: it is never cut off.
         last: Option<Instant>,
     },
 }
@@ -76,7 +76,8 @@ pub struct RecycleRegistration {
 }
 
 impl RecycleSignal {
-    /// Requests a recycle, or changes the request: a grace period can be added or shortened, and starts now.
+    /// Requests a recycle. A repeated request can add a grace period or shorten it, but not extend it. The period
+    /// counts from now.
     pub fn request(&self, grace: Option<Duration>) {
         self.ask(grace, RecyclePace::Recycle);
     }
@@ -109,7 +110,7 @@ impl RecycleSignal {
         self.waker.wake();
     }
 
-    /// Forgets the task that polled this, which has ended.
+    /// Forgets the task that has polled this signal: the task has ended.
     pub(super) fn forget_task(&self) {
         self.waker.take();
     }

@@ -6,7 +6,7 @@ use super::Inventory;
 use super::key::{ClientIdentity, InvalidClientKey};
 use crate::limits::INVENTORY_ACCEPTED;
 
-/// Why a client was not accepted. Nothing has changed.
+/// Why the acceptance of a client was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AcceptError {
     /// The key is malformed.
@@ -24,7 +24,7 @@ pub enum AcceptError {
 }
 
 impl Inventory {
-    /// Accepts that a client will be refused, or withdraws the acceptance. Returns whether the client was ever seen.
+    /// Accepts that a client will be refused, or withdraws the acceptance. Returns whether the client was seen.
     ///
     /// # Errors
     /// [`AcceptError::Full`]; [`AcceptError::Unseen`], unless `unseen` is true or the client was accepted before.

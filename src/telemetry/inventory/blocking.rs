@@ -2,12 +2,12 @@
 
 use super::key::ClientIdentity;
 
-/// A client that the next mode would refuse.
+/// A client that the requested mode would refuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockingClient {
     /// Its address, application and driver.
     pub identity: ClientIdentity,
-    /// The lowest number of its rows; `None` if it has none yet.
+    /// The lowest of the numbers of its rows; `None` if it has no row yet.
     pub number: Option<u64>,
     /// The version of its driver in the row that was last seen.
     pub driver_version: Option<String>,

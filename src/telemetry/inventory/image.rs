@@ -114,7 +114,7 @@ fn unused_number(rows: &mut [RowImage], next: u64) -> u64 {
     if next < NUMBERS_MOST { above.max(next) } else { above }
 }
 
-/// A larger number was not written by tlsramp, because numbers in JSON are exact only up to this one.
+/// Row numbers are below this one, because many programs that read JSON do not represent larger integers exactly.
 const NUMBERS_MOST: u64 = 1 << 53;
 
 impl RowImage {

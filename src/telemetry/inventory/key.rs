@@ -50,12 +50,13 @@ pub(super) struct RowKey {
 }
 
 impl RowKey {
-    /// The group of rows that the key belongs to. The number of rows in a group is bounded.
+    /// The group of rows to which the key belongs. The number of rows of a group is bounded.
     pub(super) fn group(&self) -> RowGroup {
         RowGroup { ip: self.ip, kind: self.kind, member: self.client.internal }
     }
 
-    /// The key of the shared row in which this row's connections are counted when the group is full.
+    /// The key of the shared row, at `ip`, in which this row's connections are counted if the row's group is full or
+    /// rows are merged.
     pub(super) fn folded(&self, ip: IpAddr) -> RowKey {
         RowKey {
             ip,
@@ -228,7 +229,8 @@ impl ClientIdentity {
     }
 }
 
-/// Percent-encodes characters that a shell treats specially, and a lone dash.
+/// Percent-encodes all bytes but ASCII letters, digits and `._-:@+,`, so that a shell needs no quotes. A part that is a
+/// single dash is encoded too, because a dash stands for an unknown part.
 fn escape(part: Option<&str>) -> String {
     let Some(part) = part else { return "-".to_owned() };
     let mut text = String::new();

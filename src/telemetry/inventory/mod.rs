@@ -1,9 +1,10 @@
 //! The inventory of clients, which lists those that still use plaintext.
 //!
 //! A bounded table with a row for each address, transport and application. The number of rows per address is bounded;
-//! the address's further applications share a row. When the table is full, rows outside of the guard window are removed
-//! first, then the rows of the addresses or IPv6 networks with the most rows are merged. Each loss of a plaintext row
-//! within the window is counted, since the table is incomplete after it.
+//! the address's further applications share a row. A client that has disconnected still blocks a change of mode for
+//! some time, the *guard window*. When the table is full, rows of clients that were last seen before this window are
+//! removed first; then the rows of the addresses or IPv6 networks with the most rows are merged. Each loss of a
+//! plaintext row within the window is counted, since the table is incomplete after it.
 
 mod accept;
 mod blocking;
@@ -121,8 +122,7 @@ impl Inventory {
         (plaintext.open.load(Ordering::Relaxed), tls.open.load(Ordering::Relaxed))
     }
 
-    /// Sets the guard window: for how long a client counts after it has disconnected. When the table is full, rows
-    /// outside of the window are removed first.
+    /// Sets the guard window: for how long a client blocks a change of mode after it has disconnected.
     pub fn set_window(&self, window: Duration) {
         self.table().window = millis(window);
     }
@@ -148,8 +148,9 @@ impl Inventory {
         staying
     }
 
-    /// Returns the clients that `disabled` would refuse: those that use TLS. Acceptance does not apply. For members
-    /// without a name, only open connections count, since no row could show that they went back to plaintext.
+    /// Returns the clients that `disabled` would refuse: those with open TLS connections, and those that have used TLS
+    /// within the window and not plaintext since. Acceptance does not apply. For members without a name, only open
+    /// connections count, since no row could show that they went back to plaintext.
     pub fn tls_blockers(&self, window: Duration, now: i64) -> Vec<BlockingClient> {
         let copied = self.table().copied();
         let is_tls = |kind| kind != Transport::Plaintext;

@@ -10,7 +10,8 @@ use crate::mongo::ClientMetadata;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     bits: [AtomicU64; INVENTORY_NAME_WORDS],
-    /// A lower bound: the number of names counted before a restart, or when rows were merged. Their bits are not known.
+    /// A lower bound of the count: the names counted before a restart, or in rows that were merged. The bits of these
+    /// names are not known.
     before: AtomicU64,
 }
 

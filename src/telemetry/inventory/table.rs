@@ -29,7 +29,8 @@ pub(super) struct InventoryTable {
     pub(super) lost: u64,
     /// When such a row was last lost.
     pub(super) lost_at: i64,
-    /// The table was found full. It is not searched for removable rows until this time, in milliseconds since 1970.
+    /// Until this time, in milliseconds since 1970, the table is not searched for removable rows: the last search found
+    /// none.
     full_until: i64,
     /// The number of the next new row.
     pub(super) next_number: u64,
@@ -43,7 +44,7 @@ type KeyedRow = (Arc<RowKey>, Arc<Row>);
 /// The counts of a row, which can be updated without the table's lock.
 #[derive(Debug, Default)]
 pub(super) struct Row {
-    /// Unique, and never given to another row.
+    /// The row's number, which no other row gets, even after this row is removed.
     pub(super) number: u64,
     pub(super) open: AtomicU64,
     pub(super) total: AtomicU64,
@@ -87,8 +88,9 @@ impl InventoryTable {
         TableCopy { rows, accepted: Arc::clone(&self.accepted) }
     }
 
-    /// Returns the row with this key, which is created if necessary. If the group is full, returns the group's shared
-    /// row. If the table is full, returns the row of the unlisted connections.
+    /// Returns the row with this key, which is created if necessary. If the group is full of rows within the guard
+    /// window, returns the group's shared row. If there is no room in the table, returns the row of the unlisted
+    /// connections.
     pub(super) fn row(&mut self, key: RowKey, now: i64, revision: &Arc<AtomicU64>) -> Arc<Row> {
         if let Some(row) = self.rows.get(&key) {
             return Arc::clone(row);

@@ -204,13 +204,13 @@ fn the_names_of_one_address_beyond_a_bound_share_a_row() {
     assert_eq!(unmoved(&inventory, DAY, now + 2 * HOUR).len(), 66);
     assert_eq!(unmoved(&inventory, DAY, now + 25 * HOUR), [""; 0]);
 
-    // It is accepted by its key, and everything of the address by another.
+    // The shared row is accepted by its key, and all clients of the address by another key.
     assert_eq!(inventory.accept(shared.identity.clone(), true, false), Ok(true));
     assert_eq!(unmoved(&inventory, DAY, now).len(), 65);
     assert_eq!(inventory.accept(ClientIdentity::parse("10.0.0.66/-/-/all").unwrap(), true, false), Ok(true));
     assert_eq!(unmoved(&inventory, DAY, now), ["10.0.0.7/job/PyMongo"]);
     assert!(inventory.accept(ClientIdentity::parse("10.0.0.8/-/-/all").unwrap(), true, false).is_err());
-    // But its members.
+    // The second key does not accept members at that address.
     let member = ClientMetadata { internal: true, ..ClientMetadata::default() };
     let held = inventory.open(ip(66), Transport::Plaintext, member, now);
     assert_eq!(unmoved(&inventory, DAY, now).len(), 2);
@@ -308,14 +308,14 @@ fn a_number_means_the_same_row_for_ever() {
     let blockers = inventory.plaintext_blockers(DAY, now, &BTreeMap::from([(ip(9), 1)]));
     assert_eq!(blockers.iter().map(|one| one.number).collect::<Vec<_>>(), [Some(1), Some(2), Some(3), None]);
 
-    // The last row is lost with its file's rows, and its number is not given to the next.
+    // The file loses the row with the highest number. The next new row does not get this number.
     let mut image = serde_json::to_value(inventory.to_image()).unwrap();
     image["rows"].as_array_mut().unwrap().retain(|row| row["application"] != "c");
     let back = Inventory::from_image(serde_json::from_value(image.clone()).unwrap());
     back.refused(ip(7), app("d"), now);
     assert_eq!(numbers(&back), BTreeMap::from([(at("a"), 1), (at("b"), 2), (at("d"), 4)]));
 
-    // By an edited file, or one of an earlier version, numbers are unique too.
+    // The numbers are unique even if the file was edited or comes from an earlier version.
     for edited in [json!([2, 2, 0]), json!([7, 7, 7]), json!([u64::MAX, 1_u64 << 53, 0])] {
         let mut image = serde_json::to_value(inventory.to_image()).unwrap();
         image["nextNumber"] = edited[2].clone();

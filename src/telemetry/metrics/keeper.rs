@@ -112,5 +112,5 @@ impl Metrics {
 
 /// TLS versions that are counted separately.
 const HANDSHAKE_VERSIONS: [&str; 2] = ["TLS1.2", "TLS1.3"];
-/// The label of routes beyond the bound. A configured route of that name shares it.
+/// The label of routes beyond the bound.
 const OTHER: &str = "other";

@@ -1,9 +1,9 @@
 //! Metrics: counts and latencies since the start, and gauges.
 //!
-//! The data plane updates [`RouteMetrics`] and [`Metrics`] with atomic operations only. A scrape begins with a
-//! [`scrape::Scrape`], to which the control plane adds its gauges, and is then encoded as text. No client can choose
-//! the value of a label: labels are routes and servers of the configuration, closed lists, and the destinations that
-//! the local server dials, whose number is bounded.
+//! For a connection, the data plane updates [`RouteMetrics`] and [`Metrics`] with atomic operations only. A scrape
+//! begins with a [`scrape::Scrape`], to which the control plane adds its gauges, and is then encoded as text. No client
+//! can choose the value of a label: values are routes and servers of the configuration, entries of closed lists, and
+//! the destinations that the local server dials, whose number is bounded.
 
 mod histogram;
 mod keeper;

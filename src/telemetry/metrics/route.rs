@@ -1,4 +1,4 @@
-//! The counts of one route, in fixed arrays: a connection that ends updates three atomics and takes no lock.
+//! The counts of one route, in fixed arrays: counting a connection that has ended updates three atomics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,8 +33,8 @@ impl RouteMetrics {
         RouteMetrics { name, ended: Default::default(), bytes: Default::default(), shown: Default::default() }
     }
 
-    /// Counts an ended connection. `kind` is `None` if the client sent no opening; `tls_version` is `None` for
-    /// plaintext and for TLS that is passed through.
+    /// Counts an ended connection. `kind` is `None` if no opening was classified; `tls_version` is `None` if tlsramp
+    /// had no TLS session with the client.
     ///
     /// Must be called once per connection. For a connection in the table of open connections, it must be called under
     /// the lock of the table while the connection is removed (see [`super::Metrics::begin`]).

@@ -54,7 +54,8 @@ impl<'a> FamilyWriter<'a> {
 }
 
 impl FamilyWriter<'_> {
-    /// Writes a counter. Its name ends in `_total`, which OpenMetrics leaves out in the header.
+    /// Writes a counter. The name of its series ends in `_total`. OpenMetrics leaves this out in the lines `# HELP` and
+    /// `# TYPE`.
     pub(super) fn counter<'s, V: EncodeCounterValue + EncodeGaugeValue, const N: usize>(
         &mut self,
         (name, help, unit): Family,
