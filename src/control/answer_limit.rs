@@ -28,7 +28,7 @@ pub(crate) enum AnswerSize {
     Summary,
 }
 
-/// The queue of one size, so that monitoring does not wait for listings.
+/// The queue for answers of one size. Each size has its own, so that summaries for monitoring do not wait for listings.
 #[derive(Debug)]
 struct AnswerQueue {
     permits: Arc<Semaphore>,

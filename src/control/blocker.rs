@@ -1,4 +1,5 @@
-//! Blockers: the clients, links and files for which a change of mode would fail, each with its remedy.
+//! Blockers of a change of mode, each with its remedy: clients that the mode would refuse, servers that it could not
+//! reach, missing files and rules, and connections that bypass this proxy.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,7 @@ use crate::telemetry::BlockingClient;
 pub struct Blocker {
     /// The kind of the blocker.
     pub kind: BlockerKind,
-    /// Whether the change is refused even without the guard.
+    /// Whether the change is refused even without the guard, unless it is forced.
     pub fatal: bool,
     /// A description in one line.
     pub text: String,
@@ -37,15 +38,15 @@ pub enum BlockerKind {
     TlsSeen,
     /// A server that cannot be reached by the kind of link that the mode requires.
     Upstream,
-    /// Clients without a row in the inventory, because it was full.
+    /// Clients without a row in the inventory, because it was full; or the clients could not be checked.
     InventoryLost,
-    /// The files that the mode needs are missing.
+    /// A file or option that the mode needs is missing. Such a change is refused even if forced.
     Unservable,
     /// Connections that bypass this proxy.
     Bypass,
     /// Interception rules that are missing.
     Redirect,
-    /// The number of blockers that are not listed.
+    /// Stands for the blockers that are not listed, and tells their number.
     More,
     /// A kind that only a later version has.
     #[default]
@@ -54,8 +55,8 @@ pub enum BlockerKind {
 }
 
 impl BlockerKind {
-    /// Whether an operator can accept the client by its key. False for blockers of `disabled`, whose clients have to
-    /// move back to plaintext.
+    /// Whether an operator can accept the client by its key. A client that blocks `disabled` cannot be accepted; it has
+    /// to move back to plaintext.
     pub(crate) const fn is_acceptable(self) -> bool {
         matches!(self, BlockerKind::PlaintextOpen | BlockerKind::PlaintextSeen)
     }

@@ -1,8 +1,9 @@
-//! Runs blocking work outside of the control plane's thread.
+//! Runs work that blocks its thread outside of the control plane's thread. (What blocks a change of mode is in
+//! [`super::blocker`].)
 
 use super::change::ChangeError;
 
-/// Runs work on a thread for blocking work: reading files, resolving names, verifying signatures.
+/// Runs work on a thread for blocking work, such as reading files, resolving names or verifying signatures.
 ///
 /// # Errors
 /// [`ChangeError::Internal`] if the work panicked.

@@ -46,33 +46,34 @@ impl BypassDirection {
 #[derive(Debug, Default)]
 pub(super) struct BypassScan {
     pub(super) bypass: Vec<Bypass>,
-    /// Destinations of outgoing connections that are not in `bypass`: the port is one that members use, but the
-    /// server's name is unknown. If the rules apply to all addresses, they redirect later connections to these
-    /// destinations.
+    /// Destinations of outgoing connections to servers without a known name, on a port that members use. They are not
+    /// in `bypass`. If the interception rules redirect all addresses, new connections to these destinations are
+    /// redirected.
     pub(super) unnamed: Vec<SocketAddr>,
 }
 
 impl BypassScan {
-    /// Drops connections that are not in `now`, the list of established connections.
+    /// Drops the bypassing connections that are not in `now`, the list of established connections.
     pub(super) fn keep_open(&mut self, now: &[Established]) {
         let open: HashSet<_> = now.iter().map(|one| (one.local, one.remote)).collect();
         self.bypass.retain(|one| open.contains(&(one.local, one.remote)));
     }
 }
 
-/// The ports and addresses that identify connections that bypass this proxy.
+/// The ports and members by which a connection that bypasses this proxy is recognized.
 #[derive(Debug)]
 pub(super) struct BypassRules<'a> {
     /// The port of the fronted server, if the server is on this host.
     pub(super) server: Option<u16>,
-    /// The port for redirected connections.
+    /// The port to which the kernel redirects outgoing connections.
     pub(super) transparent: Option<u16>,
     pub(super) members: &'a MemberList,
 }
 
 impl BypassRules<'_> {
     /// The direction in which a connection may bypass tlsramp, judging by its addresses alone. `None` if it leads
-    /// neither to the fronted server nor to another member, or if its other end is on this host.
+    /// neither to the fronted server nor, where outgoing connections are redirected, to another member; or if its other
+    /// end is on this host.
     fn direction(&self, one: &Established, own: &mut impl FnMut(IpAddr) -> bool) -> Option<BypassDirection> {
         let Established { local, remote, .. } = one;
         let direction = if Some(local.port()) == self.server {
@@ -85,7 +86,7 @@ impl BypassRules<'_> {
         (!own(remote.ip())).then_some(direction)
     }
 
-    /// Whether a connection leads to a server without a known name, on a port that members use.
+    /// Whether an outgoing connection leads to a server without a known name, on a port that members use.
     fn is_unnamed(&self, one: &Established, own: &mut impl FnMut(IpAddr) -> bool) -> bool {
         let Established { local, remote, .. } = one;
         let port = remote.port();
@@ -98,7 +99,8 @@ impl BypassRules<'_> {
             && !own(remote.ip())
     }
 
-    /// Whether a connection may be a bypass, or shows that another one was redirected.
+    /// Whether a scan needs a connection, because it may be a bypass, or because its local port is the transparent
+    /// port. In the second case, it is the accepted end of a redirected connection, whose other end is then no bypass.
     fn concern(&self, one: &Established, own: &mut impl FnMut(IpAddr) -> bool) -> bool {
         Some(one.local.port()) == self.transparent || self.direction(one, own).is_some() || self.is_unnamed(one, own)
     }

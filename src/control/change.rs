@@ -17,7 +17,8 @@ pub struct Change {
     pub to: Mode,
     /// The spelling in the request, which refusals repeat.
     pub spelling: Spelling,
-    /// Whether to ignore the ladder, unreachable servers and the lease; the mode must still be one that can be served.
+    /// Whether to ignore the ladder (one rung up at a time), unreachable servers and the lease. The mode must still be
+    /// one that can be served.
     pub force: bool,
     /// Whether the change is refused if there is any blocker.
     pub guard: bool,
@@ -26,7 +27,7 @@ pub struct Change {
     /// Whether requesting the mode in force succeeds: true for an idempotent PUT, false for `setParameter`, as in
     /// mongod.
     pub repeatable: bool,
-    /// The caller's name, which must equal the lease's holder if the lease is held.
+    /// The caller's name. If the lease is held and the change is not forced, this must be the name of the holder.
     pub holder: Option<String>,
 }
 
@@ -52,7 +53,7 @@ pub struct Changed {
     /// The generation of the snapshot with this mode; connections judged from now on have this generation or a later
     /// one.
     pub generation: u64,
-    /// Whether the mode is in the state file, so that a restart starts in it.
+    /// Whether this change wrote the mode to the state file, so that a restart starts in it.
     pub persisted: bool,
     /// Warnings, one line each.
     pub warnings: Vec<String>,
@@ -130,7 +131,7 @@ pub enum ChangeError {
     /// The ladder does not allow the step.
     #[error("{0}")]
     Transition(#[from] IllegalTransition),
-    /// The present TLS files cannot serve the mode.
+    /// The TLS files cannot serve the mode.
     #[error("cannot serve {mode}: {missing}")]
     Unservable {
         /// The mode that was requested, or the one in force.
@@ -176,7 +177,7 @@ pub enum ChangeError {
         /// The error from the operating system.
         error: String,
     },
-    /// The new TLS files are out of date or incomplete, while those in force are not.
+    /// The new TLS files are out of date or incomplete in a way in which those in force are not.
     #[error("the new TLS files are expired or incomplete, unlike those in force: {}; use force to load them \
         anyway", .0.join("; "))]
     Unusable(Vec<String>),
@@ -194,7 +195,7 @@ pub enum ChangeError {
     Internal(String),
 }
 
-/// Lists the first few blockers in one line. The reply has the whole list too.
+/// Lists the first few blockers in one line. The reply also has the list itself.
 fn texts(blockers: &[Blocker]) -> String {
     let mut texts: Vec<_> = blockers.iter().take(BLOCKERS_IN_A_LINE).map(|blocker| blocker.text.clone()).collect();
     if let Some(more) = blockers.len().checked_sub(BLOCKERS_IN_A_LINE).filter(|more| *more > 0) {

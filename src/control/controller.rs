@@ -1,7 +1,8 @@
 //! The controller: the only writer of the running state. It checks a change, stages everything that can fail, and then
 //! commits one snapshot. On any error nothing changes.
 //!
-//! Each change runs on a task of its own, so that a caller that stops waiting cannot leave it half done.
+//! A change that waits for servers or files runs on a task of its own, so that a caller that stops waiting cannot leave
+//! it half done.
 
 mod freeze;
 mod lease;
@@ -81,13 +82,13 @@ pub struct ControllerParts {
     pub log: Option<Arc<LogHandle>>,
     /// The command line, which a reload reads again.
     pub arguments: ArgMatches,
-    /// The mode from the state file.
+    /// The persisted mode, from the state file or from the process that this one replaces.
     pub persisted: Option<PersistedMode>,
-    /// The members from the state file.
+    /// The members that a rollout has named, from the same source.
     pub named: NamedSets,
-    /// The history from the state file.
+    /// The history, from the same source.
     pub history: History,
-    /// The rest of the state, if this process replaces another one.
+    /// If this process replaces another one: the state of that process that is not in a state file.
     pub carried: Option<Carried>,
 }
 
@@ -158,7 +159,8 @@ impl Controller {
     ///
     /// # Errors
     /// [`ChangeError`]. Unless the change is forced: a step that is not one rung up, a server that would be cut off,
-    /// or a lease of another caller. In any case: a mode that cannot be served, or, with `guard`, any blocker.
+    /// or a lease of another caller. In any case: a mode that cannot be served; with `guard`, any blocker; with
+    /// `persist`, a state file that is missing in the settings or cannot be written.
     pub async fn change_mode(self: &Arc<Self>, change: Change, caller: &Caller) -> Result<Changed, ChangeError> {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {
@@ -218,8 +220,9 @@ impl Controller {
     /// Reads the TLS files again and puts either all of them in force, or none.
     ///
     /// # Errors
-    /// [`ChangeError::Configuration`], with every file that cannot be used; [`ChangeError::Unusable`] if the new files
-    /// are out of date, unless forced. On an error, the files in force stay.
+    /// [`ChangeError::Configuration`], with every file that cannot be used; [`ChangeError::Unservable`] if the new
+    /// files cannot serve the mode; [`ChangeError::Unusable`] if they are out of date, unless forced. On an error, the
+    /// files in force stay.
     pub async fn rotate(self: &Arc<Self>, force: bool, caller: &Caller) -> Result<Rotated, ChangeError> {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {
@@ -256,7 +259,8 @@ impl Controller {
         carry_out(async move { Ok(recycle(&view, request, &caller).await) }).await
     }
 
-    /// Accepts the loss of a client, so that it blocks no change; with `accepted` false, withdraws the acceptance.
+    /// Accepts that `requireSSL` will refuse a client, so that the client does not block this mode. If `accepted` is
+    /// false, withdraws the acceptance.
     ///
     /// # Errors
     /// [`AcceptError`]: an invalid key, too many accepted clients, or, unless `unseen`, a client that was never seen.
@@ -295,7 +299,7 @@ impl Controller {
         self.saver.save().await;
     }
 
-    /// Returns after the next reload.
+    /// Returns once a reload has succeeded since the last call.
     pub(super) async fn reloaded(&self) {
         self.reloaded.notified().await;
     }
@@ -323,7 +327,7 @@ async fn carry_out<T: Send + 'static>(
 
 /// Refuses a change because of its blockers, or returns them as warnings.
 async fn check_blockers(change: &Change, look: impl Future<Output = Vec<Blocker>>) -> Result<Vec<String>, ChangeError> {
-    // A forced change, such as a rollback, waits for unresponsive servers only up to a bound.
+    // A forced change without the guard, such as a rollback, waits for unresponsive servers only up to a bound.
     let looked = if change.force && !change.guard { timeout(FORCED_LOOK, look).await } else { Ok(look.await) };
     let Ok(blockers) = looked else { return Ok(vec![NOT_LOOKED.to_owned()]) };
     let fatal: Vec<_> = blockers.iter().filter(|blocker| blocker.fatal).cloned().collect();

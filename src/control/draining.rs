@@ -1,8 +1,8 @@
 //! Closes connections at message boundaries while the proxy stops.
 //!
-//! Connections that have been idle for a second are closed first, busy ones at a later boundary, so that a stop waits
-//! only for requests and transactions in progress. Connections whose messages cannot be followed are left until they
-//! end or are cut off.
+//! Connections that have been idle for over a second are closed first, busy ones at a later boundary, so that a stop
+//! waits only for requests and transactions in progress. Connections whose messages cannot be followed are left until
+//! they end or are cut off.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -14,8 +14,8 @@ use super::view::View;
 use crate::limits::DRAIN_LOOK;
 use crate::telemetry::OpenConnection;
 
-/// Closes the inbound or the outbound connections at message boundaries, also those that are established meanwhile.
-/// From `last` on, any boundary is used. Before that, logs which connections are at risk.
+/// Logs which connections are at risk, then closes the inbound or the outbound connections at message boundaries, also
+/// those that are established meanwhile. From `last` on, any boundary is used.
 pub async fn drain_connections(view: &View, outbound: bool, last: Option<Instant>) -> Infallible {
     log_risks(view, outbound);
     loop {

@@ -193,7 +193,7 @@ impl History {
     }
 }
 
-/// Whether two entries are equal in action, caller and outcome. The generation may differ.
+/// Whether two entries differ in nothing but time, count and generation.
 fn is_repeated(one: &HistoryEntry, other: &HistoryEntry) -> bool {
     let key = |entry: &HistoryEntry| (entry.action, entry.effect);
     key(one) == key(other)

@@ -43,7 +43,7 @@ impl InterceptionState {
         self.lock().scan.bypass.clone()
     }
 
-    /// The destinations of connections that are older than the rules and lead to servers without a known name.
+    /// The `unnamed` destinations of the last scan.
     pub(super) fn unnamed(&self) -> Vec<SocketAddr> {
         self.lock().scan.unnamed.clone()
     }

@@ -1,5 +1,5 @@
-//! The lease: while it is held, only its holder may change the mode. It excludes a second rollout. It expires, so that
-//! a killed rollout does not lock the proxy for ever.
+//! The lease: while it is held, only its holder may change the mode and the names of members, except by force. It
+//! excludes a second rollout. It expires, so that a killed rollout does not lock the proxy for ever.
 
 use std::time::{Duration, Instant};
 

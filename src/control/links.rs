@@ -28,7 +28,7 @@ pub struct LinkHealth {
     pub link: Option<Link>,
     /// The number of open connections to the destination.
     pub open: usize,
-    /// When the link was last made, in milliseconds since 1970.
+    /// When the link was last made or successfully probed, in milliseconds since 1970.
     pub last_ok: Option<i64>,
     /// When the link last failed, in milliseconds since 1970.
     pub last_failed: Option<i64>,
@@ -40,7 +40,7 @@ pub struct LinkHealth {
     probed_down: bool,
 }
 
-/// The links, those of probed servers first.
+/// The links, sorted by route and destination.
 pub(super) fn links(view: &View) -> Vec<LinkHealth> {
     let mut rows: BTreeMap<LinkKey, LinkHealth> = BTreeMap::new();
     for seen in view.prober().links() {
@@ -141,7 +141,7 @@ impl OpenLinks {
     }
 }
 
-/// A warning for each link that fails now; servers that are down have warnings of their own.
+/// A warning for each link that fails now, up to a bound. Servers whose probe fails have warnings of their own.
 pub(super) fn warnings(rows: &[LinkHealth]) -> Vec<String> {
     let failing = rows.iter().filter(|row| row.fails_now(now_millis()) && !row.probed_down);
     let mut warnings: Vec<_> = failing.map(LinkHealth::warning).collect();
@@ -214,7 +214,7 @@ impl LinkHealth {
         self.failure.is_none() && (self.last_ok.is_some() || self.open > 0)
     }
 
-    /// Whether the link fails and was dialled lately.
+    /// Whether the link fails, and its last failure is younger than [`LINK_FAILING`].
     fn fails_now(&self, now: i64) -> bool {
         let since = i64::try_from(LINK_FAILING.as_millis()).unwrap_or(i64::MAX);
         self.failure.is_some() && self.last_failed.is_some_and(|last| now.saturating_sub(last) < since)
@@ -283,7 +283,7 @@ mod tests {
             (dialled(Some(now), None), true, false, None),
             (dialled(Some(now - 1), Some(now)), false, true, Some("db7")),
             (dialled(None, Some(long_ago)), false, false, Some("db7")),
-            // With a probe: up since the last dial, down since the last dial.
+            // With a probe: it succeeds after a failed dial or before one, and fails after a dial that succeeded.
             (probed(true, now).with(dialled(None, Some(now - 1))), true, false, None),
             (probed(true, now - 1).with(dialled(None, Some(now))), false, true, Some("db7")),
             (probed(false, now).with(dialled(Some(now - 1), None)), false, true, Some("down")),

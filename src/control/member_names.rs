@@ -1,6 +1,6 @@
-//! The members that a rollout has named, by replica set: `POST /members`. A peer's certificate may be for one of these
-//! names, as it may be for a name of `--member`, so setting them requires the same permission as a change of mode. They
-//! are kept in the state file.
+//! The members that a rollout has named, by replica set: `POST /members`. A peer's certificate is accepted for these
+//! names, as for names of `--member`, so setting them requires the same permission as a change of mode. They are kept
+//! in the state file.
 
 use std::collections::BTreeMap;
 

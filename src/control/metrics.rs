@@ -8,7 +8,7 @@ use crate::net::SlotUsage;
 use crate::telemetry::{CertificateEnd, Format, LinkUp, SlotGauges, UpstreamUp, now_millis};
 use crate::tls::{handshake_bytes, in_force};
 
-/// The metrics in the Prometheus text format.
+/// The metrics as text in this format.
 pub fn metrics(view: &View, format: Format) -> String {
     let snapshot = view.snapshot();
     let (observer, metrics) = (view.observer(), &view.observer().metrics);

@@ -16,6 +16,7 @@
 //! | [`handover`] | the state that is handed over to the process that replaces this one |
 //! | [`state_file`], [`history`], [`audit`], [`refusals`] | state that outlives a restart; the log of changes; the last refused reload and rotation |
 //! | [`bypass_scan`], [`interception_state`] | connections of this host that bypass the proxy; the monitor's last results |
+//! | [`blocking`], [`listener_control`] | threads for work that blocks (not blockers); the interface to the listeners |
 
 mod answer_limit;
 mod audit;

@@ -17,10 +17,10 @@ use crate::limits::{RECYCLE_LOOK, RECYCLE_WAIT, RECYCLE_WAIT_MOST};
 use crate::policy::Link;
 use crate::telemetry::{OpenConnection, Outcome};
 
-/// The reason why a client may see an error if its connection is recycled, even at a message boundary.
+/// The reason why a client may see an error, or lose a request, if its connection is recycled, even at a boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Risk {
-    /// The server is not a member of a replica set, so drivers retry less.
+    /// The server is not a member of a replica set, so drivers retry fewer operations.
     Standalone,
     /// The state of the server is unknown.
     UnknownServer,
@@ -103,7 +103,7 @@ fn count(asked: &[Arc<OpenConnection>]) -> Recycled {
     reply
 }
 
-/// The risk of recycling a connection; `None` if clients repeat what they lose.
+/// The risk of recycling a connection; `None` if drivers repeat what is lost.
 pub(super) fn risk(open: &OpenConnection, upstreams: &[ServerStatus]) -> Option<Risk> {
     if open.link == Link::Untouched {
         return Some(Risk::PassedThrough);

@@ -62,7 +62,7 @@ impl StandingRefusal {
 }
 
 impl Standing {
-    /// A warning for each.
+    /// A warning for each standing refusal.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let rotation = self.rotation.iter().map(|refused| {
             let (since, door, error) = refused.shown();

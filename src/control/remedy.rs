@@ -43,7 +43,7 @@ impl RedirectedServer<'_> {
         Some(format!("--member {host}={ip}"))
     }
 
-    /// The remedy for the fault.
+    /// The remedy, if the certificate has none of the accepted names; `None` for any other fault.
     pub(crate) fn remedy(self, fault: &PeerFault) -> Option<String> {
         let PeerFault::WrongName(presented) = fault else { return None };
         let Some(suggestion) = self.suggestion(fault) else {
@@ -58,7 +58,7 @@ impl RedirectedServer<'_> {
     }
 }
 
-/// The remedy for a server that has TLS disabled.
+/// The remedy for a server behind a tlsramp in mode `disabled`.
 pub(crate) const STEP_UP: &str = "change the mode of that tlsramp to allowSSL first";
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! The state is written to a new file, which is synced and renamed: after a crash, the file has either its old or its
 //! new content. If the path is a symbolic link, its target is replaced and the link stays. A folder in which every user
-//! can create files is refused: another user could put a file or link in its place.
+//! can create files is refused: another user could put a file or link in the place of the state file.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -49,7 +49,7 @@ pub struct PersistedMode {
 /// Why a state file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateFileError {
-    /// The operating system's error when reading.
+    /// The file could not be read.
     #[error("{0}")]
     Read(String),
     /// The file could not be written.
@@ -96,8 +96,8 @@ pub fn read(path: &Path) -> Result<SavedState, StateFileError> {
     Ok(state)
 }
 
-/// Writes the file. A new file is readable by its owner alone, since it names clients; an existing one keeps its owner
-/// and permissions.
+/// Writes the file. A new file is readable by its owner alone, since it names clients. An existing one keeps its
+/// permissions and, if this process may set it, its owner.
 ///
 /// # Errors
 /// The operating system's error, or an error that says that every user can write to the folder. The old file is

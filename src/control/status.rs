@@ -38,7 +38,7 @@ pub struct StatusReport {
     pub configured: Mode,
     /// The spelling in flags and file.
     pub spelling: Spelling,
-    /// The mode in the state file, if a restart would start in it.
+    /// The persisted mode. A restart starts in it, unless the configured mode has changed since.
     pub persisted: Option<Mode>,
     /// How a restart would change the mode; `None` if it would not.
     pub drift: Option<String>,

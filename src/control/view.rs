@@ -89,7 +89,7 @@ pub struct InventoryCounts {
     pub rows: usize,
     /// Clients that block `requireSSL`.
     pub unmoved: usize,
-    /// Plaintext rows within the guard's window that were dropped at the bound.
+    /// Plaintext rows within the guard window that were lost to the bound.
     pub lost: u64,
 }
 
@@ -128,8 +128,7 @@ impl View {
         self.snapshot.load()
     }
 
-    /// The settings in force. Their mode may differ from the mode in force, because that one may have been changed
-    /// after the settings were loaded.
+    /// The settings in force. Their mode is the configured one; the mode in force may have been changed since.
     pub fn settings(&self) -> Settings {
         self.loaded().settings.clone()
     }
@@ -224,7 +223,7 @@ impl View {
         .await
     }
 
-    /// A body that counts against the limit until it is sent.
+    /// Returns `body`. Until it is sent, its size counts against the limit of answers that are held in memory.
     ///
     /// # Errors
     /// [`ChangeError::Busy`] if the answers that are being sent hold too many bytes already.

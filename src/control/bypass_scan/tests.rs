@@ -54,8 +54,8 @@ fn what_goes_scan() {
         connection("10.0.0.1:27117", "10.9.9.9:40003", true),
         connection("10.0.0.1:40004", "127.0.0.1:27017", true),
         connection("127.0.0.1:27017", "10.0.0.1:40004", false),
-        // From mongod to the other member: made before the redirect, redirected, and tlsramp's own connection for the
-        // latter.
+        // From mongod to the other member: one that was made before the redirect, and one that was redirected (its two
+        // ends). The fourth is tlsramp's own connection for the redirected one.
         connection("10.0.0.1:40005", "10.0.0.2:27017", false),
         connection("10.0.0.1:40006", "10.0.0.2:27017", false),
         connection("127.0.0.1:27018", "10.0.0.1:40006", true),
@@ -63,8 +63,8 @@ fn what_goes_scan() {
         // From mongod to itself, and an unrelated connection.
         connection("10.0.0.1:40008", "10.0.0.1:27017", false),
         connection("10.0.0.1:40009", "10.0.0.2:443", false),
-        // To a server without a known name: made before the redirect, redirected, tlsramp's own; and a client from such
-        // a port.
+        // To servers without a known name: two that were made before the redirect, one that was redirected (its two
+        // ends), and one of tlsramp. The last is a client whose own port is one that members use.
         connection("10.0.0.1:40010", "10.0.0.7:27017", false),
         connection("10.0.0.1:40011", "10.0.0.7:27017", false),
         connection("10.0.0.1:40012", "10.0.0.8:27017", false),
@@ -74,7 +74,7 @@ fn what_goes_scan() {
     ];
     let mut own = |ip: IpAddr| ip.is_loopback() || ip == "10.0.0.1".parse::<IpAddr>().unwrap();
     let rules = BypassRules { server: Some(27017), transparent: Some(27018), members: &members };
-    // The clients' and the members' connections, and those that show a redirect.
+    // The connections of clients and members, and the accepted ends of redirected connections.
     let concerned: Vec<_> = all.into_iter().filter(|one| rules.concern(one, &mut own)).collect();
     assert_eq!(concerned.len(), 13, "{concerned:?}");
     let found = scan(&concerned, &rules, &mut own, |one| one.inode == 1);

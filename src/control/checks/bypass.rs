@@ -41,7 +41,7 @@ pub(crate) async fn look_for_bypass(view: &View) {
     view.interception().set_scan(found);
 }
 
-/// The blockers of a mode that requires all connections to pass through this proxy.
+/// Missing rules and bypassing connections, as blockers of a mode that accepts only TLS; none for other modes.
 pub(crate) fn bypass_blockers(view: &View, to: Mode) -> Vec<Blocker> {
     if to.accepts_plaintext() {
         return Vec::new();

@@ -33,7 +33,8 @@ pub(crate) struct MissingRules {
     pub(crate) text: String,
     /// Whether connections fail, or are accepted against the mode in force.
     pub(crate) critical: bool,
-    /// Whether this proxy is not ready: inbound connections depend on the rules and bypass the proxy without them.
+    /// Whether this proxy is not ready, because inbound connections depend on the rules and bypass the proxy without
+    /// them.
     pub(crate) not_ready: bool,
 }
 
@@ -57,7 +58,7 @@ impl Interception {
         server.filter(|_| !self.is_expected())
     }
 
-    /// The effects of missing rules; `None` if none are expected or they are in force.
+    /// The effects of missing rules; `None` if no rules are expected, or they are in force or not checked yet.
     pub(crate) fn missing(&self, mode: Mode) -> Option<MissingRules> {
         if self.rules != Some(false) {
             return None;
@@ -106,7 +107,8 @@ pub(crate) fn interception(view: &View) -> Interception {
     }
 }
 
-/// The effects of missing rules in the mode in force; `None` if none are expected or they are in force.
+/// The effects of missing rules in the mode in force; `None` if no rules are expected, or they are in force or not
+/// checked yet.
 pub(crate) fn missing_rules(view: &View) -> Option<MissingRules> {
     interception(view).missing(view.mode().0)
 }
@@ -116,7 +118,7 @@ pub(crate) fn is_inbound_transparent(settings: &Settings) -> bool {
     settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent)
 }
 
-/// The port of the fronted server, if it is on this host.
+/// The port of the fronted server, if its address in the settings shows that it is on this host.
 pub(crate) fn local_server(settings: &Settings) -> Option<u16> {
     match &settings.inbound.as_ref()?.upstream {
         UpstreamAddress::Tcp(target) if target.host == "localhost" || target.ip().is_some_and(is_own) => {

@@ -52,7 +52,7 @@ pub async fn readiness(view: &View, to: Mode) -> Readiness {
 
 /// The blockers of a change to a mode.
 pub(crate) async fn blockers(view: &View, to: Mode) -> Vec<Blocker> {
-    // Scan first: `dialled` below needs the scan's result, the connections that are older than the redirect.
+    // Scan first: `dialled` below needs the result of the scan, which finds connections older than the redirect.
     look_for_bypass(view).await;
     let (loaded, members, dialled) = (view.loaded(), view.members(), dialled(view));
     let unreachable = view.prober().unreachable(to, (&loaded.settings, &view.routes()), &members, &dialled).await;
@@ -186,7 +186,7 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
     }
 }
 
-/// The remedy for a destination that was dialled within the guard window and has no connection now.
+/// Added to the remedy for a destination that was dialled within the guard window and has no connection now.
 const NOT_CONNECTED: &str = "; no connection to it is open: if it is no longer used, wait until --guardWindow has \
      passed, or shorten --guardWindow";
 

@@ -1,10 +1,10 @@
-//! Servers that may be in initial sync and would begin again if a connection is lost. They cause warnings only: the
-//! length of a sync is unknown, and a stop that an operator requests is not delayed.
+//! Servers that may be in an initial sync, which would start again if a connection is lost. They cause warnings only:
+//! the length of a sync is unknown, and a stop that an operator requests is not delayed.
 
 use crate::control::probe::{ServerState, ServerStatus};
 use crate::control::view::View;
 
-/// A warning for each server that was neither primary, secondary nor arbiter when it was last probed.
+/// A warning for each member that was neither primary, secondary nor arbiter when it was last probed.
 pub fn sync_warnings(view: &View) -> Vec<String> {
     view.servers().iter().filter_map(warning).collect()
 }

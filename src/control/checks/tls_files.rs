@@ -40,7 +40,7 @@ pub(crate) fn outdated(running: &Material, coming: &Material, force: bool) -> Re
 }
 
 /// A line for each certificate, CA and revocation list that has expired or expires within 30 days. Returns two lists:
-/// lines for files that make connections fail now, and all other lines, including warnings about missing coverage.
+/// lines for files that make connections fail now, and all other lines, such as warnings about missing roots and CRLs.
 pub(crate) fn expiry_warnings(material: &Material) -> (Vec<String>, Vec<String>) {
     let found = findings(material.items(), now_secs());
     let (critical, others): (Vec<_>, Vec<_>) = found.into_iter().partition(ValidityFinding::is_critical);

@@ -37,14 +37,14 @@ impl Controller {
         };
         audit::lease(self.view.history(), before.as_deref(), (holder, time, force), outcome.as_ref().err(), caller);
         if matches!(outcome, Ok(Some(_))) && before.as_deref() != Some(holder) {
-            // A change in progress either finds the lease taken, or has passed that check and is committed once this
-            // lock is free.
+            // A change in progress either finds the lease taken, or has passed its last check of the lease. In the
+            // second case, it is committed once this lock is free.
             drop(self.changing.lock().await);
         }
         outcome
     }
 
-    /// Refuses a change while another holds the lease.
+    /// Refuses a change by `holder` while another caller holds the lease.
     pub(super) fn check_lease(&self, holder: Option<&str>) -> Result<(), ChangeError> {
         let running = self.running.write();
         match running.lease.keeps_out(holder, Instant::now()) {

@@ -14,8 +14,8 @@ impl Controller {
     /// file, if there is one, and the peers of new connections are verified by them.
     ///
     /// # Errors
-    /// [`ChangeError`]: an invalid name, an exceeded bound, another's lease, or a state file that cannot be written.
-    /// Nothing has changed then.
+    /// [`ChangeError`]: an invalid name, an exceeded bound, a lease of another caller, or a state file that cannot be
+    /// written. Nothing has changed then.
     pub async fn set_members(self: &Arc<Self>, names: MemberSets, caller: &Caller) -> Result<Vec<String>, ChangeError> {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {

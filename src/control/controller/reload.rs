@@ -1,4 +1,4 @@
-//! Reloads.
+//! Reloads: every step that can fail comes before the commit of the new snapshot.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::control::checks::tls_files::{outdated, servable};
 use crate::state::{Snapshot, SnapshotWriter};
 
 impl Controller {
-    /// Reads flags, file and TLS files again, and puts either all of them in force, or nothing. If the mode in the file
+    /// Reads flags, file and TLS files again, and puts either all of them in force, or nothing. If the configured mode
     /// has not changed, the mode in force stays; if it has, the change is checked as an unforced step.
     ///
     /// # Errors

@@ -53,7 +53,7 @@ pub enum DoctorCheck {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum CheckVerdict {
-    /// Connections fail now, or the mode in force is not enforced.
+    /// Something is wrong now. For example, connections fail, or the mode in force is not enforced.
     Failed,
     /// Nothing fails now, but the finding needs attention.
     Warning,

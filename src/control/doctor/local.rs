@@ -87,7 +87,8 @@ pub(super) fn names_of_this_node(
     Some(DoctorFinding::bad(DoctorCheck::Certificates, missing, verdict, text, remedy))
 }
 
-/// The names of this node in the settings: members with an address of this host, and the port of its route or server.
+/// The names of this node in the settings: members with an address of this host, whose port is that of the inbound
+/// route or of the server behind it.
 pub(super) fn own_names(settings: &Settings) -> Vec<HostPort> {
     let own = settings.members.iter().filter(|member| member.address.is_some_and(is_own));
     own.map(|member| member.name.clone()).filter(|name| is_own_port(settings, name.port)).collect()

@@ -1,4 +1,4 @@
-//! Judges facts about clocks, modes, states and descriptors. PURE.
+//! Judges facts about clocks, modes, states and descriptors, by pure functions.
 
 use super::finding::{CheckVerdict, DoctorCheck, DoctorFinding};
 use crate::control::probe::ServerState;
@@ -41,7 +41,7 @@ impl AcceptedKinds {
         }
     }
 
-    /// The lowest and the highest mode that it may be in.
+    /// The lowest and the highest mode that the node may be in.
     const fn modes(self) -> (Mode, Mode) {
         match self {
             AcceptedKinds::PlaintextOnly => (Mode::Disabled, Mode::Disabled),
@@ -75,8 +75,8 @@ pub(super) fn modes(node: &str, kinds: AcceptedKinds, ours: Mode) -> DoctorFindi
 }
 
 /// Judges the clock of another host, which is `offset` milliseconds ahead of this one's (negative: behind). The check
-/// fails if one of our certificates is not valid by that clock. Otherwise, a difference of more than [`DOCTOR_SKEW`] is
-/// a warning: one of the hosts does not synchronize its clock, and their logs are hard to compare.
+/// fails if one of our certificates is valid by our clock but not by that one. Otherwise, a difference of more than
+/// [`DOCTOR_SKEW`] is a warning: one of the hosts does not synchronize its clock, and their logs are hard to compare.
 pub(super) fn clock(host: &str, offset: i64, ours: &[TlsItem], now: i64) -> DoctorFinding {
     let theirs = now.saturating_add(offset / 1000);
     let shown = format!("{}.{} s", offset.unsigned_abs() / 1000, offset.unsigned_abs() % 1000 / 100);

@@ -71,15 +71,15 @@ async fn examine(view: &Arc<View>) -> DoctorReport {
     findings.push(local::descriptors_of_this_process(settings));
     look_for_bypass(view).await;
     let mut interception = interception(view);
-    // The server's answer to this check counts, also if the server is not probed.
+    // The port of the name that the server has just reported counts, even if the probe is off or has seen another name.
     interception.advertised = own.first().map(|me| me.port).filter(|_| me.is_some()).or(interception.advertised);
     findings.push(around::rules(&interception, mode));
     findings.extend(around::ways_around(view, &interception, me.as_deref()));
     DoctorReport { mode, checked: SystemTime::now(), findings: sorted(findings) }
 }
 
-/// The checks of a configuration that need no network, except those of validity and key usages, about which the load of
-/// the configuration has warned.
+/// The checks of a configuration that need no network. Those of validity and key usages are left out, because loading
+/// the configuration has already warned about these.
 #[must_use]
 pub fn check_configuration(loaded: &Loaded, mode: Mode) -> Vec<DoctorFinding> {
     let settings = &loaded.settings;
@@ -152,7 +152,7 @@ impl DoctorScope<'_> {
         routes.filter_map(target).collect()
     }
 
-    /// The members by all sources, each once.
+    /// The members that the member list, the settings or the fronted server (`hosts`) name, each once.
     fn known_members(&self, hosts: &[String]) -> Vec<HostPort> {
         let mut names: Vec<HostPort> = self.members.members().iter().map(|member| member.name.clone()).collect();
         names.extend(self.settings.members.iter().map(|member| member.name.clone()));
@@ -206,7 +206,7 @@ impl DoctorScope<'_> {
         Some(DoctorTarget::member(name.to_string(), upstream, self.settings.transparent.is_some()))
     }
 
-    /// Connects to all targets at once. Also returns how many were left out.
+    /// Connects to the targets concurrently, up to a bound. Also returns how many were left out.
     async fn look(&self, targets: Vec<DoctorTarget>) -> (Vec<ServerLook>, usize) {
         let left_out = targets.len().saturating_sub(DOCTOR_SERVERS);
         let mut running = JoinSet::new();

@@ -81,7 +81,8 @@ impl ServerLook {
         self.target.is_fronted
     }
 
-    /// The facts of the link that has an answer.
+    /// The facts of the plaintext link, or those of the TLS link, if this was answered and the plaintext link does not
+    /// show the rights of a local client.
     pub(super) fn facts(&self) -> &ServerFacts {
         let by_tls = self.tls.as_ref().filter(|tls| tls.facts.hello.is_some());
         match by_tls {
@@ -247,11 +248,11 @@ impl ServerLook {
             return Some(DoctorFinding::bad(DoctorCheck::Modes, host, CheckVerdict::NotChecked, NOT_TRIED, remedy));
         };
         let by_tls = match (self.plaintext.spoken, tls.spoken) {
-            // The server answers plaintext, so the handshake failed because the server has no TLS.
+            // The server answers in plaintext, so it is up, and the handshake failed because the server has no TLS.
             (Spoken::Yes, Spoken::Unknown) => Spoken::No,
             (_, spoken) => spoken,
         };
-        // Without a result, the finding about the link has the reason.
+        // If this is unknown, the finding about the link has the reason.
         Some(modes(host, AcceptedKinds::of(self.plaintext.spoken, by_tls)?, mode))
     }
 

@@ -17,7 +17,7 @@ use crate::text::printable;
 use crate::tls::PeerFault;
 use crate::upstream::Upstream;
 
-/// The result of one kind of link.
+/// The result of a trial of one kind of link.
 #[derive(Debug, Clone)]
 pub(super) struct LinkTrial {
     /// Whether the server speaks this protocol, whatever else is wrong.
@@ -129,7 +129,7 @@ fn permit(link: Link) -> Option<Permit> {
     judge(Mode::Disabled, Acceptance::Outbound, rule, Opening::Plaintext).ok()
 }
 
-/// Whether a peer speaks TLS, according to the fault of a handshake. A failed dial does not show it.
+/// Whether a peer speaks TLS, according to the fault of a handshake. A failed dial does not show this.
 const fn spoken(fault: &PeerFault) -> Spoken {
     match fault {
         PeerFault::WrongName(_) | PeerFault::Untrusted(_) | PeerFault::Alert => Spoken::Yes,

@@ -2,8 +2,8 @@
 //! ten seconds. It shows whether the server is up, the server's state in its set, and the addresses that the set
 //! advertises.
 //!
-//! The other kind of link is tried only before a change that would use it, and at most once a minute, since a server
-//! that does not accept it logs each attempt.
+//! The other kind of link is tried only to find the blockers of a mode that would use it, and at most once a minute for
+//! each snapshot, since a server that does not accept it logs each attempt.
 
 mod hello;
 mod prober;

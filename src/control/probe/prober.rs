@@ -23,7 +23,7 @@ pub(crate) struct Prober {
     destinations: Mutex<Vec<Arc<ProbeTarget>>>,
 }
 
-/// A server that is probed until this value is dropped.
+/// A server that is probed, if probing is on, until this value is dropped.
 #[derive(Debug)]
 struct Probed {
     target: Arc<ProbeTarget>,
@@ -75,7 +75,8 @@ impl Prober {
     }
 
     /// The servers that would be unreachable by the links of a mode: those of the settings, and the destinations of
-    /// redirected connections. Tries each now, unless it was tried within the last minute.
+    /// redirected connections. A server for which the mode would change the kind of link is tried now, unless it was
+    /// tried within the last minute.
     pub(crate) async fn unreachable(
         &self,
         to: Mode,

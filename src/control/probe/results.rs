@@ -62,7 +62,7 @@ impl ServerStatus {
 /// The state of a server as shown by connections to it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Traffic {
-    /// The number of open connections to the server.
+    /// The number of open connections to the server, without TLS that is passed through.
     pub(crate) open: usize,
     /// If the last dial failed and is recent: the reason, and the time in milliseconds since 1970.
     pub(crate) failing: Option<(LinkFailure, i64)>,
@@ -108,6 +108,7 @@ pub(crate) struct Unreachable {
     pub(crate) by_the_change: bool,
     /// Whether the server's connections bypass tlsramp, since they are older than the rules.
     pub(crate) bypasses: bool,
-    /// The number of open connections to the server; `None` if none was made lately, or if they bypass tlsramp.
+    /// The number of open connections to the server; `None` if it was not dialled within the guard window, or if its
+    /// connections bypass tlsramp.
     pub(crate) open: Option<usize>,
 }

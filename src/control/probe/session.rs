@@ -103,8 +103,8 @@ impl ProbeSession {
         }
     }
 
-    /// The likely reason for a closed connection: mongod closes it without an answer if it requires TLS, or if it
-    /// refuses our certificate.
+    /// The likely reason for a closed connection. A mongod that requires TLS, or that refuses our certificate, closes
+    /// it without an answer.
     fn closed(&self, asked_before: bool, error: &str) -> String {
         match self.tls_version {
             _ if asked_before => format!("the server closed the connection{error}"),
@@ -131,8 +131,8 @@ impl ProbeSession {
     }
 }
 
-/// Reads an answer. If the peer is another tlsramp, the answer may be an error of that proxy: the server behind it is
-/// down, or it accepts only TLS.
+/// Reads an answer. If the peer is another tlsramp, the answer may be an error of that proxy, because the server behind
+/// the proxy is down, or because the proxy accepts only TLS.
 fn answer(document: &RawDocument) -> HelloOutcome {
     if let Some(hello) = HelloReply::read(document) {
         return HelloOutcome::Hello(hello);

@@ -35,7 +35,7 @@ pub(crate) struct ProbeTarget {
     probed: bool,
     dials: OwnDials,
     times: Timeouts,
-    /// Whether `hello` is sent to the server.
+    /// Whether `hello` is sent to the server (`--upstreamProbe`).
     asks: bool,
     seen: Mutex<ProbeResult>,
     /// Whether the server has ever answered as MongoDB does.

@@ -65,8 +65,8 @@ impl ProbeTarget {
         down.then(|| LinkFailure { text: seen.reason.clone().unwrap_or_default(), fault: seen.fault.clone() })
     }
 
-    /// Whether the link in use can be made, according to the last probe (true before the first), or to a trial now if
-    /// the server is not probed.
+    /// Whether the link in use can be made, according to the last probe (true before the first). If the server is not a
+    /// target of the probe, it is tried now.
     async fn is_up(&self, snapshot: &Snapshot) -> bool {
         if self.probed {
             let seen = self.seen();
@@ -117,7 +117,7 @@ impl ProbeTarget {
         session.close().await;
         match answer {
             Some(HelloOutcome::Closed(text)) => Some(LinkFailure { text, fault: PeerFault::Other }),
-            // Another error is not caused by the kind of link.
+            // Any other error is not due to the kind of link.
             Some(HelloOutcome::Refused(failure)) => {
                 Some(failure).filter(|failure| failure.fault == PeerFault::WantsTls)
             }
