@@ -74,7 +74,7 @@ pub(super) fn check(reader: &mut OptionReader<'_>, settings: &Settings) {
     collisions(reader, settings);
 }
 
-/// Refuses listeners of the control plane that conflict with others.
+/// Refuses listeners of the control plane that conflict with other listeners.
 fn collisions(reader: &mut OptionReader<'_>, settings: &Settings) {
     let mut taken: Vec<(SocketAddr, String)> = Vec::new();
     let inbound = settings.inbound.iter().flat_map(|inbound| inbound.binds.iter().copied());
@@ -93,7 +93,7 @@ fn collisions(reader: &mut OptionReader<'_>, settings: &Settings) {
     sockets(reader, settings);
 }
 
-/// Refuses unix sockets with the path of another file.
+/// Refuses Unix sockets of the control plane whose path is also that of the state file or of another socket.
 fn sockets(reader: &mut OptionReader<'_>, settings: &Settings) {
     let upstream = settings.inbound.as_ref().and_then(|inbound| match &inbound.upstream {
         UpstreamAddress::Unix(path) => Some(resolved(path)),

@@ -1,5 +1,5 @@
 //! Loads a configuration at start, for `check`, and for a reload: reads and validates the options, loads the TLS files,
-//! and reports all mistakes at once. A failed check has no effect.
+//! and reports all mistakes at once. A load that fails has no effect.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -45,8 +45,8 @@ pub struct Reload {
 }
 
 /// Reads file and flags, validates them and loads the TLS files. The TLS files are loaded in mode `disabled` too, so
-/// that an unusable file is found before a mode needs it. May block on DNS, for names to listen on and outbound
-/// targets.
+/// that an unusable file is found before a mode needs it. May block on DNS: it resolves names to listen on, and targets
+/// that have the port of an own listener.
 ///
 /// # Errors
 /// Every mistake, in the order of the file, the options and the TLS files.
@@ -66,7 +66,7 @@ pub fn load_offline(matches: &ArgMatches) -> Result<Loaded, Vec<Mistake>> {
 /// Reads everything again. The inbound listeners stay open; their names are not resolved again.
 ///
 /// # Errors
-/// Every mistake, and every option that has changed and needs a restart. The caller keeps `previous`.
+/// Every mistake, and every option whose change or removal needs a restart. The caller keeps `previous`.
 pub fn reload(matches: &ArgMatches, previous: &Loaded) -> Result<Reload, Vec<Mistake>> {
     reload_with(matches, previous, lookup::system)
 }
@@ -130,7 +130,7 @@ pub fn read_again(matches: &ArgMatches, loaded: &Loaded) -> Result<(), Vec<Mista
 }
 
 /// With `--inboundTransparent`, no capability is left after the start, so that even root can read only files whose
-/// permissions allow it. Replaces the remedy of errors with that cause.
+/// permissions allow it. Replaces the remedy of each "permission denied".
 fn without_capabilities(settings: &Settings, mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
     if settings.is_inbound_transparent() {
         let denied = Errno::ACCESS.to_string();

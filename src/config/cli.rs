@@ -1,7 +1,7 @@
 //! The command line, generated from the table of options.
 //!
-//! All values are taken as text, so that every mistake is reported at once; clap itself refuses only unknown flags and
-//! flags without a value (exit code 2).
+//! All values are taken as text, so that every mistake is reported at once; clap itself refuses only unknown arguments
+//! and flags without a value (exit code 2).
 
 use std::ffi::OsStr;
 use std::path::PathBuf;

@@ -70,7 +70,7 @@ fn password(reader: &OptionReader<'_>, options: &PasswordOptions) -> Option<Pass
     given().or_else(file).or_else(environment)
 }
 
-/// Checks that the files that mode and routes require are given.
+/// Checks that the files are given that the mode, the routes and other options require.
 pub(super) fn check(reader: &mut OptionReader<'_>, settings: &Settings) {
     let (mode, tls) = (settings.mode, &settings.tls);
     dependent_options(reader);

@@ -38,7 +38,8 @@ fn text(path: &Path) -> Result<String, Mistake> {
     String::from_utf8(bytes).map_err(|_| Mistake::new(name, "the file is not UTF-8 text", "name a configuration file"))
 }
 
-/// The syntax, by the first line that is neither empty nor a comment: `name = value`, or else YAML.
+/// The syntax, by the first line that is neither empty nor a comment: `name = value`, or else YAML. `None` if there is
+/// no such line.
 fn form(text: &str) -> Option<Form> {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with(['#', ';']))?;
     let pair = first.split_once('=').is_some_and(|(name, _)| {

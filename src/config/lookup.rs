@@ -1,5 +1,5 @@
 //! Name resolution for validation: addresses to listen on, and the check whether a route leads back to this proxy.
-//! Upstream names are resolved elsewhere, at each dial.
+//! Each dial resolves its target's name anew, elsewhere.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
@@ -14,7 +14,7 @@ pub(super) fn system(host: &str) -> Vec<IpAddr> {
     addresses.map(|address| address.ip()).take(MOST_ADDRESSES).collect()
 }
 
-/// The addresses at which connections to several hosts arrive; empty for a name that does not resolve. Names are
+/// For each host, the addresses at which connections to it arrive; empty for a name that does not resolve. Names are
 /// resolved in parallel, so that an unreachable resolver delays the start only once.
 pub(super) fn all(hosts: &[&str], lookup: Lookup) -> Vec<Vec<IpAddr>> {
     std::thread::scope(|scope| {

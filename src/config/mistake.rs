@@ -9,7 +9,7 @@ use crate::text::printable;
 /// A configuration error, shown on two lines: the problem and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// The flag or key as the operator wrote it, or else a file, or a line of a file.
+    /// The flag or key, as the operator wrote it or is to write it; or else a file, or a line of a file.
     pub name: String,
     /// The configuration file that the key is in.
     pub file: Option<Box<Path>>,

@@ -1,7 +1,7 @@
 //! The description of an option: its names in each of the three syntaxes, the kind of its value, its default and its
 //! help. The options are the rows of [`super::table`].
 
-/// Identifies an option, whatever name it is written by.
+/// Identifies an option, whichever of its names is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum OptionKey {
     Port,
@@ -82,14 +82,15 @@ pub(super) struct OptionSpec {
     pub(super) key: OptionKey,
     /// The heading in the help.
     pub(super) heading: &'static str,
-    /// Names on the command line and in `key = value` files. If mongod has two spellings, the one with `ssl` comes
-    /// first, then the one with `tls`, then aliases in the same order.
+    /// Names on the command line and in `key = value` files. If mongod has two spellings: the name with `ssl`, then the
+    /// name with `tls`, then aliases in the same order.
     pub(super) flags: &'static [&'static str],
     /// Dotted paths in YAML, in the order of `flags`.
     pub(super) yaml: &'static [&'static str],
     pub(super) kind: ValueKind,
     pub(super) reloadable: bool,
-    /// The default, as it would be written; a description in parentheses if it is not constant; empty if there is none.
+    /// The default, as it would be written; a description in parentheses if it is not a constant value; empty if there
+    /// is none.
     pub(super) default: &'static str,
     pub(super) help: &'static str,
 }

@@ -1,8 +1,8 @@
 //! The older form of mongod's file: `key = value` lines with the flag names as keys.
 //!
-//! Parsed as mongod does: one option per line, no quoting, no escapes; a `#` after a space starts a comment. A line
-//! without `=` is an error, and so is a `[section]`. General INI parsers are unsuitable: they end a value at any `#`,
-//! join lines at a backslash, and treat an indented comment as part of the next key.
+//! Parsed as mongod does: one option per line, no quoting, no escapes; a `#` after a space or tab starts a comment. A
+//! line without `=` is an error, and so is a `[section]`. General INI parsers are unsuitable: they end a value at any
+//! `#`, join lines at a backslash, and treat an indented comment as part of the next key.
 
 use std::path::Path;
 

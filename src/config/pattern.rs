@@ -5,12 +5,12 @@ use std::str::FromStr;
 
 use crate::limits::PATTERN_BYTES;
 
-/// A pattern of `--adminAllow`: `*` matches any run of characters, `?` matches one. Matching is case-sensitive.
+/// A pattern of `--adminAllow`: `*` matches any run of characters, `?` matches one. Matching is case-sensitive,
+/// except for DNS names.
 ///
 /// A pattern with the prefix `DNS:`, `IP:`, `email:` or `URI:` is matched against the subject alternative names of that
 /// kind; any other pattern against the whole subject as in RFC 4514 (`CN=ops,O=Example`). A subject pattern that ends
-/// in `,*` matches any number of further parts, including none: `CN=ops,*` matches `CN=ops`. DNS names are compared
-/// case-insensitively.
+/// in `,*` matches any number of further parts, including none: `CN=ops,*` matches `CN=ops`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(String);
 
@@ -38,7 +38,7 @@ impl Pattern {
         glob(&self.0, subject) || open_ended(&self.0).is_some_and(|start| glob(start, subject))
     }
 
-    /// Whether the pattern matches every certificate of the CA.
+    /// Whether the pattern has only stars (before a final `,*`), so that it matches every certificate of the CA.
     pub(super) fn is_everyone(&self) -> bool {
         let start = open_ended(&self.0).unwrap_or(&self.0);
         !start.is_empty() && start.bytes().all(|byte| byte == b'*')
@@ -56,12 +56,12 @@ const KINDS: [&str; 4] = ["DNS:", "IP:", "email:", "URI:"];
 
 const DNS: &str = "DNS:";
 
-/// The pattern before a final `,*`; `None` if it does not end in one or the comma is escaped.
+/// The pattern before a final `,*`; `None` if it does not end so, or the comma is escaped.
 fn open_ended(pattern: &str) -> Option<&str> {
     matches!(units(pattern).as_slice(), [.., ",", "*"]).then(|| pattern.strip_suffix(",*"))?
 }
 
-/// A name with its prefix; a DNS name is converted to lower case.
+/// Converts a DNS name with its prefix `DNS:` to lower case, except the prefix.
 fn lower_dns(name: &str) -> String {
     name.strip_prefix(DNS).map(|host| DNS.to_owned() + &host.to_ascii_lowercase()).unwrap_or_default()
 }

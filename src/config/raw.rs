@@ -37,7 +37,7 @@ impl RawValue {
         self.opt.written(self.form, self.variant)
     }
 
-    /// The spelling that was used; `Ssl` for an option that has only one.
+    /// The spelling that was used; `Ssl` for an option with only one name.
     pub(super) const fn spelling(&self) -> Spelling {
         if self.variant % 2 == 1 { Spelling::Tls } else { Spelling::Ssl }
     }
@@ -92,20 +92,20 @@ impl Raw {
         }
     }
 
-    /// The name by which messages call an option: the one that was used, else the one in the syntax and spelling of the
-    /// other options.
+    /// The name by which messages call an option: the one that was used. For an option that was not given, it is the
+    /// key in the file's syntax, or the flag if the file gives no option, in the spelling in use.
     pub(super) fn option_name(&self, key: OptionKey) -> String {
         let form = self.entries.iter().map(|entry| entry.form).find(|form| *form != Form::Flag).unwrap_or(Form::Flag);
         self.get(key).map_or_else(|| table::option(key).written(form, self.spelling() as usize), RawValue::name)
     }
 
-    /// The spelling in use: that of the mode, else of any option that has two.
+    /// The spelling in use: that of the mode, else that of the first given option that has two.
     pub(super) fn spelling(&self) -> Spelling {
         let other = || self.entries.iter().find(|entry| entry.opt.has_two_spellings());
         self.get(OptionKey::Mode).or_else(other).map_or(Spelling::Ssl, RawValue::spelling)
     }
 
-    /// The effective value of an option, normalized for comparison: spaces around commas are dropped.
+    /// The effective value of an option, normalized for comparison: spaces at the ends and around commas are dropped.
     pub(super) fn effective(&self, opt: &OptionSpec) -> String {
         let mut values = self.all(opt.key).map(|entry| normalized(&entry.value)).collect::<Vec<_>>();
         if values.is_empty() {

@@ -224,14 +224,14 @@ fn binds(reader: &mut OptionReader<'_>, port: u16, lookup: Lookup) -> Vec<Socket
     if text.split(',').all(|item| item.trim().is_empty()) {
         reader.refuse(OptionKey::BindIp, "the list is empty", "write addresses of this host, separated by commas");
     }
-    // A wildcard address includes the other addresses of its family; opening those too would fail as in use.
+    // A wildcard address includes the other addresses of its family; to open those too would fail with EADDRINUSE.
     let wide =
         |one: &SocketAddr| binds.iter().any(|bind| bind.ip().is_unspecified() && bind.is_ipv4() == one.is_ipv4());
     binds.iter().copied().filter(|bind| bind.ip().is_unspecified() || !wide(bind)).collect()
 }
 
-/// A name's IPv4 addresses, or its IPv6 addresses if it has no IPv4 ones. This is what mongod does without `--ipv6`,
-/// and `localhost` works on hosts without IPv6.
+/// A name's IPv4 addresses, or its IPv6 addresses if it has no IPv4 ones. So `localhost` works on hosts without IPv6
+/// too, as with mongod without `--ipv6`.
 fn resolve(item: &str, lookup: Lookup) -> Vec<IpAddr> {
     if let Ok(ip) = item.parse() {
         return vec![ip];

@@ -16,15 +16,16 @@ use crate::tls::TlsFiles;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub inbound: Option<InboundSettings>,
-    /// The routes to other servers, at most [`crate::limits::MOST_OUTBOUND`].
+    /// The `--outbound` routes, at most [`crate::limits::MOST_OUTBOUND`].
     pub outbound: Vec<OutboundSettings>,
-    /// The port of the transparent outbound route, on both loopback addresses. With 0, the kernel chooses a port.
+    /// The port of the transparent outbound route, on both loopback addresses; 0: the kernel chooses one. `None`: there
+    /// is no such route.
     pub transparent: Option<u16>,
     /// The `--member` options, at most [`crate::limits::MOST_MEMBERS`].
     pub members: Vec<MemberSettings>,
-    /// The policy at start.
+    /// The mode that flags and file name: the policy at start.
     pub mode: Mode,
-    /// The spelling that the operator uses.
+    /// The spelling of option and mode names that the operator uses.
     pub spelling: Spelling,
     pub tls: TlsFiles,
     pub timeouts: Timeouts,
@@ -83,8 +84,8 @@ pub struct Admin {
     /// Addresses of the admin port, at most [`crate::limits::MOST_ADMIN_BINDS`]. With port 0, the kernel chooses a
     /// port.
     pub binds: Vec<AdminBind>,
-    /// Patterns of the client certificates that may use the admin port over TLS; never empty if an address is not
-    /// loopback.
+    /// Patterns of the client certificates that may use the admin port over TLS; never empty if `binds` has an address
+    /// other than loopback.
     pub allow: Vec<Pattern>,
     /// Whether changes over TCP are refused.
     pub read_only: bool,
@@ -94,7 +95,7 @@ pub struct Admin {
     pub links: Vec<String>,
     /// Addresses that serve health probes and metrics in plaintext.
     pub probes: Vec<SocketAddr>,
-    /// How long a plaintext client blocks a change after it has disconnected; with zero, it does not.
+    /// How long a plaintext client blocks a change after it has disconnected. Zero: only open connections block.
     pub guard_window: Duration,
     pub state_file: Option<PathBuf>,
     /// The Unix socket by which a new process replaces this one.
@@ -162,8 +163,8 @@ impl Settings {
         self.transparent.into_iter().flat_map(|port| TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, port)))
     }
 
-    /// Whether any route makes TLS links in a mode. [`judge`] decides, as for a connection, about plaintext and TLS
-    /// clients.
+    /// Whether any route makes TLS links in a mode. [`judge`] is asked for each route, once for a plaintext client and
+    /// once for a TLS client.
     pub fn links_by_tls(&self, mode: Mode) -> bool {
         self.permits(mode).any(|permit| permit.link() == Link::Tls)
     }

@@ -1,6 +1,7 @@
-//! The table of options: the one place where an option's names, kind, default and help are written.
+//! The table of options: the names, kind, default and help of each.
 //!
-//! Names are mongod's if mongod has the option. The help states bounds of [`crate::limits`]; a test compares the two.
+//! Names are mongod's if mongod has the option. The defaults are also constants in the code, and the help states bounds
+//! of [`crate::limits`]; tests compare them.
 
 use super::options::ValueKind::{List, Secret, Switch, Value};
 use super::options::{Form, OptionKey as Key, OptionSpec, reloadable, restart_only};
@@ -76,14 +77,14 @@ pub(super) static TABLE: &[OptionSpec] = &[
         .help(
             "A route for connections that the kernel redirects here (see tlsramp netfilter): listens on PORT \
              of 127.0.0.1 and ::1 and connects to the original destination (SO_ORIGINAL_DST), over TLS if the \
-             mode says so. The server's certificate must be for the --member at that address, else for the IP \
-             address.",
+             mode says so. The server's certificate must be for the member at that address (see --member), \
+             else for the IP address.",
         ),
     reloadable(Key::Member, UPSTREAM, &["member"], &["proxy.member"], List("NAME:PORT[=IP]")).help(
         "A replica set member, by its name in the set's configuration; its certificate is verified for \
              NAME. Add =IP if NAME does not resolve to the member from here. Members named by the server's \
-             hello or by a rollout are known without this option; hidden members are not. Repeatable, at most \
-             256; flags replace the file's list.",
+             hello or by a rollout are known without this option; a hello does not name hidden members. \
+             Repeatable, at most 256; flags replace the file's list.",
     ),
     reloadable(Key::Mode, TLS, &["sslMode", "tlsMode"], &["net.ssl.mode", "net.tls.mode"], Value("MODE"))
         .default("disabled")

@@ -126,7 +126,7 @@ fn what_is_legal_though_it_looks_odd() {
         ],
         &["--upstream=127.0.0.1:1", "--upstreamBind=10.0.0.5"],
         &["--outbound=127.0.0.1:5=db1:1", "--sslMode=allowSSL"],
-        // A passthrough route under requireSSL admits no plaintext, so its link is never TLS of our own.
+        // A passthrough route under requireSSL admits no plaintext, so tlsramp itself makes no TLS link for it.
         &["--upstream=db1:1", "--inboundTLS=passthrough", "--upstreamTLS=always", "--sslMode=requireSSL"],
     ] {
         good(args, "");

@@ -26,7 +26,8 @@ pub(super) fn warnings(raw: &Raw, settings: &Settings) -> Vec<String> {
     warnings
 }
 
-/// A warning about a certificate without clientAuth that is also presented to servers, which will refuse it.
+/// A warning if the certificate for clients is also presented to servers but lacks the usage clientAuth: servers that
+/// request a certificate refuse it.
 pub(super) fn outgoing(raw: &Raw, settings: &Settings, material: &Material) -> Option<String> {
     let shared = settings.tls.cluster.is_none() && settings.links_by_tls(Mode::Require);
     let identity = material.outgoing.as_ref().filter(|identity| shared && !identity.client_auth)?;
@@ -75,8 +76,9 @@ fn upstream_link(raw: &Raw, inbound: &InboundSettings, warnings: &mut Vec<String
     }
 }
 
-/// A warning about a transparent route that listens only on loopback. Such a route gets no connections from other
-/// hosts: TPROXY looks for a listener on the address of the interface on which a connection arrives.
+/// A warning about an inbound route with `IP_TRANSPARENT` that listens only on loopback. It gets no connections from
+/// other hosts: TPROXY looks for a listener on the address of the interface on which a connection arrives, or on the
+/// wildcard address.
 fn unreachable_by_tproxy(raw: &Raw, inbound: &InboundSettings) -> Option<String> {
     let loopback = inbound.binds.iter().all(|bind| bind.ip().is_loopback());
     (inbound.transparent && loopback).then(|| {

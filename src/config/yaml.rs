@@ -1,5 +1,5 @@
 //! The YAML form of the configuration file, flattened to dotted paths. Unknown keys, duplicate keys, values in place of
-//! sections and sections in place of values are errors. Messages never quote the text, which may contain a password.
+//! sections and sections in place of values are errors. Messages quote keys but never values, which may be passwords.
 
 use std::path::Path;
 
@@ -100,7 +100,7 @@ impl YamlWalker<'_> {
             }
             (Value::Array(_) | Value::Object(_), _) => {
                 let remedy = format!("write {name}: {}", placeholder(opt.kind));
-                self.refuse(&name, "the option requires one value, not a list or a section", &remedy);
+                self.refuse(&name, "the option does not accept this list or section", &remedy);
             }
             (Value::Null, _) => self.refuse(&name, "the option has no value", "give it a value, or remove the line"),
             (Value::String(text), _) if text.trim().is_empty() => {
@@ -184,8 +184,8 @@ mod tests {
             ),
             ("net: {tls: {FIPSMode: true}}", "net.tls.FIPSMode in /etc/t.yaml: there is no such option"),
             ("net: 5", "net in /etc/t.yaml: this is a section"),
-            ("net: {port: [1, 2]}", "net.port in /etc/t.yaml: the option requires one value"),
-            ("net: {port: {a: 1}}", "net.port in /etc/t.yaml: the option requires one value"),
+            ("net: {port: [1, 2]}", "net.port in /etc/t.yaml: the option does not accept this list or section"),
+            ("net: {port: {a: 1}}", "net.port in /etc/t.yaml: the option does not accept this list or section"),
             ("net: {port: }", "net.port in /etc/t.yaml: the option has no value"),
             ("net: {bindIp: ''}", "net.bindIp in /etc/t.yaml: the option has no value"),
             ("net: {port: true}", "net.port in /etc/t.yaml: expected PORT, not true or false"),

@@ -2,7 +2,7 @@
 
 use super::{judged, loaded};
 
-/// Arguments, file text, and the parts of the one mistake.
+/// Arguments, the text of the file, and parts of the one message.
 type MistakeCase<'a> = (&'a [&'a str], &'a str, &'a [&'a str]);
 
 #[track_caller]

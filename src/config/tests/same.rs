@@ -51,7 +51,7 @@ fn value(name: &str, value: &str) -> String {
 fn all_as(form: Form, variant: usize) -> Settings {
     let mut lines = Vec::new();
     let mut args = Vec::new();
-    // A password is given either by itself or by its file.
+    // A password and its file cannot both be given.
     let both = [OptionKey::CertificatePasswordFile, OptionKey::ClusterPasswordFile];
     for opt in TABLE.iter().filter(|opt| !both.contains(&opt.key)) {
         let name = opt.written(form, if opt.flags.len() > 1 { variant % opt.flags.len() } else { 0 });
@@ -73,7 +73,7 @@ fn all_as(form: Form, variant: usize) -> Settings {
     settings.file = None;
     settings.spelling = crate::policy::Spelling::Ssl;
     if form == Form::Pairs {
-        // The only value that lines cannot express: text after a space and a # is a comment.
+        // The only sample that `key = value` lines cannot express: text after ` #` is a comment.
         for secret in [&mut settings.tls.certificate_key_password, &mut settings.tls.cluster_password] {
             assert_eq!(*secret, Some(Password::Given(Secret("pass# word".to_owned()))));
             *secret = Some(Password::Given(Secret("pass # word".to_owned())));
