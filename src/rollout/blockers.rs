@@ -26,6 +26,7 @@ impl Rollout {
     pub(super) async fn ready(&self, nodes: &[usize], to: Mode) -> Result<(), Halt> {
         let began = Instant::now();
         // A node tries TLS to a server at most once a minute, so its last result may be from before the server had TLS.
+        // A fatal blocker therefore ends the wait only after that time.
         let fatal_wait = self.wait.min(OTHER_LINK_AGAIN + RECYCLE);
         loop {
             self.check()?;

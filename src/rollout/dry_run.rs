@@ -1,5 +1,5 @@
 //! `--dry-run`: every step that would be made, and everything that would stop or delay it. It takes no lease, changes
-//! nothing, and contacts nothing but the nodes' admin ports.
+//! nothing, and contacts nothing but the nodes' admin ports and the resolver.
 
 use super::blockers;
 use super::fleet::{Fleet, all_of};

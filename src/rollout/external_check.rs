@@ -135,7 +135,8 @@ mod tests {
     use crate::net::HostPort;
     use crate::policy::Mode;
 
-    /// A server that answers TLS with one byte, and plaintext with an error of this code, or by closing the connection.
+    /// A server that answers TLS with one byte, and plaintext with an error of this code; without a code, it closes the
+    /// connection.
     async fn server(tls: u8, code: Option<i32>) -> HostPort {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,7 +1,7 @@
 //! Predicts from the present status of the nodes what later steps will wait for, or why they will be refused. PURE.
 //!
-//! The nodes are not asked whether they are ready for a later mode: they would try TLS to servers that do not accept it
-//! yet.
+//! The nodes are not asked whether they are ready for a later mode, because they would then try TLS to servers that do
+//! not accept it yet.
 
 use std::collections::BTreeMap;
 

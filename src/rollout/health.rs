@@ -1,5 +1,5 @@
-//! The problems that stop a rollout before any step: nodes that are unhealthy, that do not belong together, or that are
-//! missing. PURE.
+//! The problems that stop a rollout before a step: nodes that are unhealthy, that do not belong together, that are
+//! missing, or that are above the target mode. PURE.
 
 use std::collections::BTreeSet;
 
@@ -154,7 +154,7 @@ mod tests {
             nodes
         };
         let rows: [(Vec<Node>, Option<usize>, &str); 8] = [
-            (ill(1, |server| server.up = false), Some(1), "is down"),
+            (ill(1, |server| server.up = false), Some(1), "was not probed yet"),
             (
                 ill(2, |server| server.state = Some(MemberState::Other.name().into())),
                 Some(2),

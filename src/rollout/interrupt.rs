@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: a request in progress is finished, and no other is started.
+//! SIGINT and SIGTERM: the request in progress is finished, no further step is taken, and the leases are given back.
 
 use std::time::Duration;
 

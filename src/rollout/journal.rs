@@ -1,9 +1,8 @@
 //! The log of a rollout: plain text, one appended line for each event. It is read back at the start of the next
 //! rollout.
 //!
-//! No node remembers its earlier modes. A rollback and a resumed rollout take from the log the modes that nodes had
-//! before the rollout, and every rollout reports nodes that are below their last mode in it. The next step is decided
-//! by the nodes' own answers.
+//! A rollback and a resumed rollout take from the log the modes that nodes had before the rollout, and every rollout
+//! reports nodes that are below their last mode in the log. The next step is decided by the nodes' own answers alone.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -41,7 +40,8 @@ impl Journal {
         Ok(Journal { file: Some((path.to_owned(), file)), complained: Cell::default() })
     }
 
-    /// Writes a line. The first write error is reported, and does not stop the rollout between two nodes.
+    /// Writes a line. Only the first write error is reported. It does not stop the rollout, which would leave the nodes
+    /// in different modes.
     pub(super) fn note(&self, text: impl Display) {
         let Some((path, mut file)) = self.file.as_ref().map(|(path, file)| (path, file)) else { return };
         let line = format!("{} {text}\n", now());
@@ -84,7 +84,7 @@ pub(super) struct LogHistory {
 }
 
 /// Reads the newest rollout of exactly these nodes, in any order; with `among`, of these and possibly others, so that a
-/// rollback does not need a node that no longer exists. A missing file counts as empty.
+/// rollback can leave out a node that no longer exists. A missing file counts as empty.
 pub(super) fn history(path: &Path, nodes: &[String], among: bool) -> io::Result<LogHistory> {
     let mut file = match File::open(path) {
         Ok(file) => file,

@@ -1,5 +1,5 @@
-//! Nodes whose mode has fallen behind: below the node's last mode in the log, or more than one rung below the other
-//! nodes. A rollout causes neither. The usual cause is a restart without the state file. PURE.
+//! Nodes whose mode has fallen behind: below the node's last mode in the log, or more than one rung below another
+//! node. A rollout causes neither. The usual cause is a restart without the state file. PURE.
 
 use std::collections::BTreeMap;
 

@@ -20,7 +20,7 @@ pub(super) struct Leases {
     fleet: Arc<Fleet>,
     holder: String,
     renewal: AbortHandle,
-    /// The text about a lease that another holder took by force; `None` as long as no lease is lost.
+    /// The text about a lease that another holder has taken since; `None` as long as no lease is lost.
     lost: Arc<Mutex<Option<String>>>,
 }
 

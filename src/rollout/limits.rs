@@ -21,7 +21,7 @@ pub(super) const UNHEALTHY: Duration = Duration::from_secs(30);
 pub(super) const UNREACHED: Duration = Duration::from_secs(5);
 /// Consecutive failed requests that are tolerated while all nodes can be reached.
 pub(super) const FAILED_REQUESTS: u32 = 3;
-/// Timeout of connecting to a node from outside, and of its answer.
+/// Time limit of one attempt to connect to a node from outside, and of the node's answer.
 pub(super) const EXTERNAL_CHECK: Duration = Duration::from_secs(5);
 /// Largest answer to an external check, in bytes: a refusal has a few hundred.
 pub(super) const EXTERNAL_CHECK_BYTES: usize = 64 * 1024;
@@ -34,5 +34,5 @@ pub(super) const PEER_SEEN: Duration = Duration::from_secs(60);
 pub(super) const NAMED_IN_LINE: usize = 4;
 /// Maximum number of remaining connections that are listed for a node when the wait is over: one screen.
 pub(super) const CONNECTIONS_LISTED: usize = 20;
-/// Bytes at the end of the log that are read back: several hundred thousand lines.
+/// Bytes at the end of the log that are read back: more than a hundred thousand lines.
 pub(super) const LOG_BYTES: u64 = 16 * 1024 * 1024;

@@ -1,6 +1,6 @@
 //! The names of all members of all sets, which are collected from the nodes' servers and given to every node before the
-//! first step. A node verifies a peer by its name, and by itself knows only the names in its own server's `hello`,
-//! which has neither hidden members nor members of other sets.
+//! first step. A node verifies a peer by its name. Beside the names in its options, it knows only those in its own
+//! server's `hello`, which has neither hidden members nor members of other sets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ fn text(sets: &MemberNames) -> String {
 }
 
 impl Rollout {
-    /// Gives every node the names of all sets, unless it has them already.
+    /// Gives every node the names of all sets, unless this rollout has given the same names before.
     ///
     /// # Errors
     /// A node that does not answer, or whose version has no `POST /members`.

@@ -33,7 +33,7 @@ pub(super) enum MemberState {
     Primary,
     Secondary,
     Arbiter,
-    /// Another state of a member: starting, recovering or removed.
+    /// Another state of a member, such as starting, recovering or removed.
     Other,
     Standalone,
     Mongos,
@@ -94,8 +94,10 @@ impl Node {
     pub(super) fn ailment(&self) -> Option<String> {
         let server = self.server.as_ref()?;
         if !server.up {
-            let reason = server.reason.as_deref().unwrap_or("it was not probed yet (is --upstreamProbe off?)");
-            return Some(format!("the server behind it is down: {}", printable(reason)));
+            return Some(match &server.reason {
+                Some(reason) => format!("the server behind it is down: {}", printable(reason)),
+                None => "the server behind it was not probed yet (is --upstreamProbe off?)".to_owned(),
+            });
         }
         match self.state() {
             MemberState::Primary
@@ -108,7 +110,8 @@ impl Node {
                 Some("its server is neither PRIMARY, SECONDARY nor ARBITER: wait until it has recovered".to_owned())
             }
             MemberState::Unknown => Some(
-                "the state of its server is unknown: the probe has no answer yet (is --upstreamProbe off?)".to_owned(),
+                "the state of its server is unknown: it has not answered the probe's hello as a MongoDB server does"
+                    .to_owned(),
             ),
         }
     }
@@ -239,7 +242,7 @@ pub(super) mod tests {
         let mut node = member("a", MemberState::Primary, Mode::Allow, &["a"]);
         assert_eq!(node.ailment(), None);
         for (up, state, part) in [
-            (false, MemberState::Primary, "is down: it was not probed yet"),
+            (false, MemberState::Primary, "the server behind it was not probed yet"),
             (true, MemberState::Other, "wait until it has recovered"),
             (true, MemberState::Unknown, "is unknown"),
         ] {

@@ -4,13 +4,13 @@
 //! **Up**: the lowest rung first, so that no node takes a step before all have taken the previous one. Within a rung,
 //! the primary goes last, so that a problem shows first on a member that accepts no writes.
 //!
-//! A proxy beside an application has outbound links only. They follow the same rule as a member's: TLS from `preferSSL`
-//! on. By then every server accepts TLS, since all nodes have passed `allowSSL`. No server requires TLS before all
-//! nodes dial TLS, since all pass `preferSSL` before any takes `requireSSL`. So any order within a rung is safe. The
-//! step of such a proxy affects writes, so it comes after the secondaries and before the primary or, where the primary
-//! goes first (see Down), after the primary and before the secondaries.
+//! A proxy beside an application has outbound links only. These follow the same rule as a member's outbound links: TLS
+//! from `preferSSL` on. By then every server accepts TLS, since all nodes have passed `allowSSL`. No server requires
+//! TLS before all nodes dial TLS, since all pass `preferSSL` before any takes `requireSSL`. So any order within a rung
+//! is safe. The step of such a proxy affects writes, so it comes after the secondaries and before the primary or, where
+//! the primary goes first (see Down), after the primary and before the secondaries.
 //!
-//! **Down**: the highest rung first, all nodes, one rung at a time. So no node dials plaintext or refuses TLS before
+//! **Down**: all nodes on the highest rung first, one rung at a time. So no node dials plaintext or refuses TLS before
 //! all others are prepared: when the first node dials plaintext again (`allowSSL`), all have left `requireSSL`; when
 //! the first node refuses TLS (`disabled`), all dial plaintext. Any order within a rung is safe for the links between
 //! nodes. The order is chosen for clients: in the step to `disabled`, which refuses TLS clients, the primary goes last;
@@ -23,14 +23,14 @@ use crate::policy::Mode;
 pub(super) struct Position {
     pub(super) mode: Mode,
     pub(super) role: Role,
-    /// Whether the node can take a step. A node that is not able to step also stops the others from going past it.
+    /// Whether the node can take a step. If it cannot, the other nodes do not go past its rung either.
     pub(super) able: bool,
 }
 
-/// The role of a node, which determines whose traffic its step affects. On the way up, the lower roles go first.
+/// The role of a node, which determines whose traffic its step affects. On the way up, nodes go in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
-    /// A member that accepts no writes, a standalone, or a mongos.
+    /// A member that accepts no writes, a standalone, a mongos, or a server whose state is unknown.
     Other,
     /// A proxy beside an application.
     Outbound,
@@ -51,8 +51,8 @@ pub(super) fn up(positions: &[Position], target: Mode) -> Option<PlannedStep> {
     first(positions, |position| position.mode == lowest, false).map(|node| PlannedStep { node, to })
 }
 
-/// The next step down to each node's target. `None`: no node is above its target, or none of those on the highest such
-/// rung is able to step.
+/// The next step down to each node's target. `None`: no node is above its target; or, among the nodes above their
+/// targets, those on the highest rung are not able to step.
 pub(super) fn down(positions: &[Position], targets: &[Mode]) -> Option<PlannedStep> {
     let left = |node: usize, position: &Position| targets.get(node).is_some_and(|target| position.mode > *target);
     let above_target = positions.iter().enumerate().filter(|(node, position)| left(*node, position));

@@ -66,7 +66,8 @@ fn has_probed(before: &Node, node: &Node, mode: Mode) -> bool {
     !probes || node.outbound.iter().all(is_new)
 }
 
-/// The servers that were reached before a node's step to a mode and are not reached now. PURE.
+/// The problems after a node's step to a mode: servers that were reached before and are not now, unhealthy servers,
+/// redirect rules that are gone, and links of the node that were not probed since. PURE.
 fn got_worse(before: &[Node], now: &[Node], node: usize, mode: Mode) -> UnreachedServers {
     let known = unreached(before);
     let mut found = unreached(now);
@@ -207,7 +208,7 @@ mod tests {
             ),
             (None, link("10.0.0.7:27017", true, None), None),
             (None, link("10.0.0.7:27017", false, None), None),
-            // Probed by its name, and linked to by its address: one line for one server.
+            // The server is probed by its name and linked to by its address, but has only one line.
             (
                 Some(upstream(false, "tls", "t")),
                 link("10.0.0.7:27017", false, Some("no name\nverifies it")),
@@ -239,7 +240,7 @@ mod tests {
             (well, well, None),
             (well, down, Some("does not reach db7:27017")),
             (down, down, None),
-            (well, ill, Some("does not reach its server (inbound): the server behind it is down")),
+            (well, ill, Some("does not reach its server (inbound): the server behind it was not probed yet")),
             (well, gone, Some("its redirect rules are missing")),
             (gone, gone, None),
         ] {

@@ -72,7 +72,8 @@ impl Rollout {
             return Ok(None);
         }
         self.display.activity(node, "recycling old connections");
-        // With --grace, connections at risk have to end too, and these are recycled only with force.
+        // With --grace, connections whose clients may see an error have to end too. Without `force`, they would be left
+        // open.
         let request = RecycleParameters { force: self.grace.is_some(), grace_secs: self.grace, wait_secs: None };
         let reply = client.recycle(&request).await.map_err(failed)?.value;
         let RecycleReply { moved, cut, ended, .. } = reply;

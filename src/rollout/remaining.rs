@@ -7,12 +7,12 @@ use super::limits::NAMED_IN_LINE;
 use crate::admin::replies::ConnectionRow;
 use crate::text::printable;
 
-/// Names the first few in one line, and the number of the others. `now` is in milliseconds since 1970.
+/// Names the first few connections in one line, and the number of the others. `now` is in milliseconds since 1970.
 pub(super) fn in_a_line(rows: &[ConnectionRow], now: i64) -> String {
     lines(rows, NAMED_IN_LINE, now).join("; ")
 }
 
-/// A line for each, up to the bound `most`.
+/// A line for each connection, up to the bound `most`, and the number of the others.
 pub(super) fn lines(rows: &[ConnectionRow], most: usize, now: i64) -> Vec<String> {
     let mut lines: Vec<_> = rows.iter().take(most).map(|row| line(row, now)).collect();
     lines.extend((rows.len() > most).then(|| format!("and {} more", rows.len() - most)));
@@ -46,8 +46,8 @@ fn client(row: &ConnectionRow) -> String {
     }
 }
 
-/// The time when the connection was opened, to the minute: with seconds, the line would change and be printed every
-/// second.
+/// The time when the connection was opened, to the minute. It is computed from an age in whole seconds, so its seconds
+/// may differ by one between two polls, and a line that differs is printed again.
 fn since(now: i64, age_secs: u64) -> String {
     let age = i64::try_from(age_secs).unwrap_or(i64::MAX).saturating_mul(1000);
     let text = DateTime::from_millis(now.saturating_sub(age)).try_to_rfc3339_string().unwrap_or_default();

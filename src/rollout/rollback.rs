@@ -1,5 +1,5 @@
-//! The rollback: every node goes back to its target, by force, one rung at a time over all nodes. [`super::plan`]
-//! explains why that order is safe.
+//! The rollback: every node goes back to its target by forced changes. All nodes above a rung go down to it before any
+//! goes further. [`super::plan`] explains why that order is safe.
 
 use std::time::Instant;
 
@@ -72,8 +72,8 @@ async fn look(rollout: &Rollout, nodes: &mut [Node]) -> Result<Vec<Option<Answer
     }
 }
 
-/// Recycles the remaining TLS links to nodes that no longer accept TLS, and names the nodes that could not be taken
-/// back.
+/// Recycles the remaining TLS connections of nodes that no longer accept TLS, and names the nodes that could not be
+/// taken back.
 async fn finish(
     rollout: &Rollout,
     nodes: &[Node],

@@ -24,8 +24,9 @@ use super::upgrade::upgrade;
 use crate::policy::Mode;
 use crate::screen::OutputStyle;
 
-/// Runs the command. Exit codes: 0: every node is in the mode, and its configuration names it. 1: a node is not in
-/// the mode. 2: wrong usage. 3: every node is in the mode, but a node's configuration names another.
+/// Runs the command. Exit codes: 0: every node is in the mode, and its configuration names it; with `--dry-run`, the
+/// rollout could start. 1: the rollout has stopped or failed. 2: wrong usage, or the log cannot be used. 3: every node
+/// is in the mode, but a node's configuration names another.
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let args = match RolloutArgs::of(arguments) {
         Ok(args) => args,

@@ -19,7 +19,7 @@ use crate::text::{escaped, printable};
 pub(super) enum Safety {
     /// One rung up, refused if a client or link would be cut off.
     Guarded,
-    /// Down, without any check.
+    /// Down, without a check for clients or links.
     Forced,
 }
 
@@ -110,7 +110,7 @@ impl Rollout {
     }
 
     /// The external check is itself a plaintext client that was refused. Marks its inventory row as accepted, so that
-    /// it does not block later steps. If this fails, the row stays; its application name shows where it is from.
+    /// it does not block later steps. If this fails, the row stays, with the application name of the check.
     async fn accept_own_row(&self, node: usize) {
         let client = &self.fleet.node(node).client;
         let until = tokio::time::Instant::now() + OWN_ROW;

@@ -50,7 +50,7 @@ pub(super) async fn survey(
     let observed = all_of(fleet.observed_peers().await)?;
     let publics = fleet.public_addresses();
     for name in peers::names(nodes, &publics, &observed) {
-        // A name that did not resolve is not tried again before every step.
+        // Each name is looked up only once: a name that does not resolve would delay every step.
         if !resolved.borrow().contains_key(&name) {
             let addresses = resolve(&name).await;
             resolved.borrow_mut().insert(name, addresses);

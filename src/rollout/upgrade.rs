@@ -29,7 +29,8 @@ async fn take(rollout: &Rollout, step: PlannedStep, nodes: &[Node]) -> Result<()
     let PlannedStep { node, to } = step;
     let mut waited_for = vec![node];
     if to == Mode::Require {
-        // No node requires TLS while any node has plaintext links or plaintext clients: drivers connect to all members.
+        // No node requires TLS while any node has plaintext links or plaintext clients, because a driver connects to
+        // all members of a set.
         waited_for = (0..nodes.len()).filter(|one| nodes[*one].mode < to).collect();
         rollout.move_all(&waited_for).await?;
     }
@@ -41,7 +42,7 @@ async fn take(rollout: &Rollout, step: PlannedStep, nodes: &[Node]) -> Result<()
     }
     let verified = rollout.check_from_outside(node, &nodes[node], to).await?;
     match to {
-        // The node's own links are recycled first, while every other node accepts both TLS and plaintext.
+        // The node's own links are recycled at this step, while every other node accepts both TLS and plaintext.
         Mode::Prefer => rollout.move_all(&[node]).await?,
         // Connections of accepted clients may remain.
         Mode::Require => {
