@@ -10,7 +10,8 @@ use crate::screen::words::{bytes, count, driver, name, notes, some, span};
 use crate::screen::{Page, StyledText, TextTable};
 use crate::text::escaped;
 
-/// The page of open connections: counted by application and driver, or, with `each`, one row for each.
+/// The page of open connections: counted by application and driver, or, with `each`, one row for each
+/// connection.
 pub(super) fn page(reply: &Connections, non_conforming_only: bool, each: bool) -> Page {
     let Connections { connections, left_out } = reply;
     let non_conforming = connections.iter().filter(|row| row.non_conforming.is_some()).count();

@@ -1,4 +1,5 @@
-//! Renders the reply of `doctor`: failed checks first, then warnings, then one line for the checks without a finding.
+//! Renders the reply of `doctor`: failed checks first, then warnings, then checks that were not made; one line counts
+//! the checks that found nothing wrong.
 
 use std::collections::BTreeMap;
 

@@ -25,7 +25,7 @@ pub(super) enum OnBlockers {
     /// Ask on a terminal, else refuse.
     Ask,
     Refuse,
-    /// Make the change and print them as warnings.
+    /// Make the change, and print the blockers as warnings.
     Proceed,
 }
 

@@ -43,7 +43,8 @@ pub(super) fn json(error: &ClientError) -> String {
     json!({ "error": error.to_string(), "code": error.code() }).to_string()
 }
 
-/// The remedy in options of `ctl`, which the admin port's text does not know: it is for clients of every kind.
+/// The remedy in options of `ctl`. The admin port's own text names no option, because other clients have
+/// others.
 fn hint(code: &str) -> Option<&'static str> {
     match code {
         "IllegalTransition" => Some(

@@ -101,7 +101,7 @@ fn show(output: Result<CtlOutput, ClientError>, as_json: bool, wide: bool) -> u8
         if as_json { json.trim_end().to_owned() + "\n" } else { page.render(OutputStyle::of(&io::stdout(), wide)) };
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        // The reader closed the pipe early, as `head` does.
+        // A broken pipe is no error: the reader may stop early, as `head` does.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             print_error(&format!("cannot print the answer: {error}"));
             exit.max(NO)
