@@ -17,7 +17,7 @@ pub(super) struct AdminConnection {
     pub(super) shared: Arc<AdminState>,
     pub(super) listener_kind: ListenerKind,
     pub(super) who: Who,
-    /// Whether the connection uses TLS. Its client has then verified a name of the admin port's certificate.
+    /// Whether the connection uses TLS. A browser has then verified a name of the admin port's certificate.
     pub(super) by_tls: bool,
     /// The client certificate with its chain; empty without TLS.
     pub(super) chain: Vec<CertificateDer<'static>>,
@@ -94,7 +94,7 @@ impl AdminConnection {
         }
     }
 
-    /// The connection's number among those of the same kind of listener, from 1.
+    /// The connection's number among those with the same connection limit, from 1.
     pub(super) fn number(&self) -> u64 {
         self.slot.number()
     }

@@ -1,9 +1,10 @@
-//! The connection limit of one kind of listener. At the limit, a new connection evicts the least useful one, so that
-//! thousands of silent connections cannot exclude a client that sends a request.
+//! A connection limit: of the admin port by TCP, of its Unix sockets, or of the probe port. At the limit, a new
+//! connection evicts the least useful one, so that thousands of silent connections cannot exclude a client that sends
+//! a request.
 //!
 //! The least useful connections are those that have sent no byte, then those without an answered request; among equals,
-//! the one that made no progress for the longest time. A connection whose request is in progress is not evicted. Idle
-//! connections of drivers and shells have no time limit.
+//! the one that made no progress for the longest time. A connection whose request is in progress is not evicted for
+//! another.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-/// The limit of one kind of listener. Clones share it.
+/// The limit of the connections of some listeners. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct AdminConnectionLimit(Arc<LimitTable>);
 
@@ -53,7 +54,7 @@ pub(super) struct AdminConnectionSlot {
     limit: AdminConnectionLimit,
 }
 
-/// Marks a request as in progress: its connection is not evicted while this value exists.
+/// Marks a request as in progress: its connection is not evicted for another while this value exists.
 #[derive(Debug)]
 pub(super) struct Busy<'a>(&'a AdminConnectionSlot);
 

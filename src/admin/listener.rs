@@ -108,8 +108,8 @@ impl BoundServer {
         let BoundServer { tcp, unix } = self;
         let keeps_copies = controller.view().settings().admin.takeover.is_some();
         let copies = tcp.iter().filter(|_| keeps_copies);
-        // Without a copy, the address cannot be taken over. Copies fail for lack of descriptors, and the copies of the
-        // proxy's own listeners report that.
+        // An address without a copy cannot be taken over. A copy fails for lack of descriptors, which is reported where
+        // the listeners of the routes are copied.
         let copies = copies.filter_map(|(_, address, listener)| Some((*address, listener.try_clone().ok()?))).collect();
         let bound: Vec<_> = tcp.iter().map(|(listener_kind, address, _)| (route(*listener_kind), *address)).collect();
         controller.view().set_admin_addresses(&bound);
@@ -180,7 +180,7 @@ impl AdminServer {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Closes the listeners. Requests in progress are answered within [`ADMIN_FAREWELL`].
+    /// Closes the listeners. Requests in progress have [`ADMIN_FAREWELL`] to be answered.
     pub async fn close(self) {
         self.drain.start();
         drop((self.unix, self.copies));

@@ -25,7 +25,7 @@ impl Protocol {
     }
 }
 
-/// Detects the protocol. The returned stream still begins with these four bytes.
+/// Detects the protocol. The returned stream still begins with the four bytes that were read.
 ///
 /// # Errors
 /// The error of the stream; `UnexpectedEof` if the stream ends before the fourth byte.

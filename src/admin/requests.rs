@@ -13,7 +13,7 @@ use crate::control::Recycle;
 pub struct ModeRequest {
     /// The mode, in either spelling.
     pub mode: String,
-    /// Whether to allow any mode that can be served.
+    /// Whether to allow any mode that can be served, even if servers are cut off.
     #[serde(default)]
     pub force: bool,
     /// Whether to refuse the change if there is any blocker.

@@ -28,7 +28,7 @@ pub(super) async fn tcp(socket: TcpStream, peer: SocketAddr, new: NewConnection)
     let opening = match sniffed {
         Ok(sniffed) => sniffed.opening,
         Err(error) => {
-            tracing::debug!(%peer, %error, "closed an admin connection on which the client sent nothing");
+            tracing::debug!(%peer, %error, "closed an admin connection before its protocol was detected");
             return;
         }
     };
@@ -99,7 +99,7 @@ async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, 
 
 /// Serves until the client leaves, the connection is evicted, or the shutdown is forced.
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: AdminConnection) {
-    // An open page's events are sent by a task of their own.
+    // Shared with the task that sends events to an open page.
     let connection = Arc::new(connection);
     tokio::select! {
         () = serve_protocol(stream, &connection) => {}
@@ -119,7 +119,7 @@ async fn serve_protocol<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection
         () = connection.watch.draining() => return,
     };
     let Ok(Ok((protocol, stream))) = detected else {
-        tracing::debug!(who = %connection.who, "closed an admin connection on which the client sent nothing");
+        tracing::debug!(who = %connection.who, "closed an admin connection before its protocol was detected");
         return;
     };
     connection.slot.begun();

@@ -46,8 +46,8 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpReply> {
     })
 }
 
-/// Whether the content type is `application/json`, with any parameters. Browsers send it to another site only after a
-/// preflight request.
+/// Whether the content type is `application/json`, with any parameters. Browsers send requests with this content type
+/// to another site only after a preflight request.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };

@@ -36,7 +36,7 @@ pub(super) fn open(connection: &Arc<AdminConnection>) -> Result<EventBody, HttpR
 async fn send(connection: Arc<AdminConnection>, mut viewer: Viewer, sender: mpsc::Sender<Bytes>) {
     let mut told = None;
     loop {
-        // As for each request: settings, CAs and CRLs may have changed since the last event.
+        // Access is checked before each event, as before each request: settings, CAs and CRLs may have changed.
         let access = connection.access();
         if access.is_refused() {
             return;
@@ -61,7 +61,7 @@ async fn send(connection: Arc<AdminConnection>, mut viewer: Viewer, sender: mpsc
         match timeout(ADMIN_ANSWER, sender.send(text.into())).await {
             Ok(Ok(())) => connection.slot.served(),
             Ok(Err(_)) => return,
-            // The page reads nothing. Without an eviction, the connection would wait for ever until it reads.
+            // The page reads nothing. Without an eviction, the connection would stay open until the page reads.
             Err(_) => return connection.slot.evict(),
         }
     }

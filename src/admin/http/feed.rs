@@ -118,10 +118,10 @@ impl Feed {
 }
 
 impl Viewer {
-    /// Waits for events that the page has not received, and returns them as they are sent.
+    /// Waits for events that the page has not received, and returns them in the form in which they are sent.
     pub(super) async fn next(&mut self) -> String {
         loop {
-            // Before the table is read, so that no later event is missed.
+            // This precedes the reading of the table, so that no later event is missed.
             self.changed.mark_unchanged();
             let news = self.news();
             if !news.is_empty() {
@@ -154,7 +154,7 @@ impl Drop for Viewer {
             if let Some(sampler) = table.sampler.take() {
                 sampler.abort();
             }
-            // A later page must not see them: they will be out of date.
+            // A later page must not see these events, which will be out of date by then.
             table.events = Default::default();
         }
     }

@@ -2,7 +2,7 @@
 //! can make a browser send requests here, to this host's address or to a name of the attacker's that resolves to it.
 //! The page cannot make the browser send another `Host`.
 //!
-//! Over TLS, the names of the admin port's certificate are accepted too, since the client has verified one of them. In
+//! Over TLS, the names of the admin port's certificate are accepted too, since a browser has verified one of them. In
 //! plaintext, no name was verified.
 
 use std::net::{IpAddr, SocketAddr};
@@ -54,7 +54,7 @@ impl Hosts {
         host.map(drop).map_err(|what| HttpReply::forbidden(format!("{what}; {}", self.remedy())))
     }
 
-    /// Checks that a change does not come from a page of another site.
+    /// Checks by `Origin` that a change, or a request for events, does not come from a page of another site.
     ///
     /// # Errors
     /// The reply that refuses the request.
@@ -116,7 +116,7 @@ impl Hosts {
         Ok(host)
     }
 
-    /// Whether the request came over TLS and the certificate is valid for this host.
+    /// Whether the request came over TLS and the certificate is valid for this host name.
     fn is_certified(&self, authority: &Authority) -> bool {
         !authority.as_str().contains('@') && self.identity().is_some_and(|identity| identity.is_for(authority.host()))
     }

@@ -1,4 +1,4 @@
-//! HTTP/1 at the admin port: the page, JSON, server-sent events, three health probes, OpenMetrics. There are no CORS
+//! HTTP/1 at the admin port: the page, JSON, server-sent events, health probes, OpenMetrics. There are no CORS
 //! headers, so that pages of other sites can neither read nor change anything through a browser.
 //!
 //! | file | contents |

@@ -1,4 +1,4 @@
-//! HTTP replies. Each error is an [`ErrorReply`], with the remedy in its text.
+//! HTTP replies. Each error except that of `/readyz` is an [`ErrorReply`], with the remedy in its text.
 
 use http_body_util::{Either, Full};
 use hyper::body::Bytes;

@@ -14,7 +14,8 @@ use crate::limits::{EVENT_READY, EVENT_READY_PAUSE, EVENT_SAMPLE_TICKS, EVENT_TI
 use crate::policy::Spelling;
 use crate::telemetry::now_millis;
 
-/// The facts on which the blockers of the next mode depend. Blockers are looked for when one changes.
+/// The facts on which the blockers of the next mode depend. Blockers are looked for when one of these facts changes,
+/// and every [`EVENT_READY`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct ReadyInputs {
     generation: u64,
@@ -25,11 +26,11 @@ struct ReadyInputs {
 /// Makes events until it is aborted.
 pub(super) async fn run(view: Arc<View>, feed: Feed) {
     let (inputs, changed) = watch::channel(ReadyInputs::default());
-    // Two loops, because a server that does not answer delays the search for blockers, but not the other events.
+    // Two loops, so that a server that does not answer delays only the search for blockers, not the other events.
     tokio::join!(observe(&view, &feed, &inputs), look_for_blockers(&view, &feed, changed));
 }
 
-/// Sends status and sample every second, and at once if the mode or the history has changed.
+/// Sends status and sample every second, and at the next tick after a change of the mode or the history.
 async fn observe(view: &Arc<View>, feed: &Feed, inputs: &watch::Sender<ReadyInputs>) {
     let mut ticks = interval(EVENT_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -35,7 +35,7 @@ impl From<Sample> for SampleRow {
 }
 
 impl Samples {
-    /// Adds a sample. Of those that are no longer recent, the first of each minute is kept.
+    /// Adds a sample. Of the samples that are no longer recent, the first of each minute is kept.
     pub(super) fn push(&mut self, sample: Sample) {
         self.recent.push_back(sample);
         if self.recent.len() <= EVENT_SAMPLES {

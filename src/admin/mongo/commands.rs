@@ -158,7 +158,7 @@ fn check(context: &CommandContext<'_>) -> Result<AdminCommand, CommandFailure> {
     }
 }
 
-/// Refuses an invalid `maxTimeMS` as mongod does. A valid one has no effect, since every command is short.
+/// Refuses an invalid `maxTimeMS` as mongod does. A valid one has no effect.
 fn check_time_limit(request: &Request) -> Result<(), CommandFailure> {
     let millis = match request.command.get("maxTimeMS") {
         Ok(None) | Err(_) => return Ok(()),

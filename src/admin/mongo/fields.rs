@@ -16,7 +16,7 @@ pub(super) fn flag(request: &Request, field: &str) -> Result<bool, CommandFailur
     }
 }
 
-/// A whole number of any numeric type, not negative; `None` if the field is missing.
+/// A number that is not negative, of type int, long or double, without its fraction; `None` if the field is missing.
 pub(super) fn count(request: &Request, field: &str) -> Result<Option<u64>, CommandFailure> {
     let expected = "expected types '[long, int, double]'";
     let number = match request.command.get(field) {

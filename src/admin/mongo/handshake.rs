@@ -29,8 +29,8 @@ pub(super) fn is_master(context: &CommandContext<'_>) -> CommandResult {
     topology(context, cstr!("ismaster"))
 }
 
-/// A client that awaits a topology change sends a `topologyVersion` that this process never gave out. It is answered at
-/// once, as mongod answers the version of another process.
+/// A client that awaits a topology change sends a `topologyVersion`, which this process never gave out. It is answered
+/// at once, as mongod does if the `topologyVersion` is another process's.
 fn topology(context: &CommandContext<'_>, primary: &CStr) -> CommandResult {
     let command = &context.request.command;
     let has = |field: &str| matches!(command.get(field), Ok(Some(_)));

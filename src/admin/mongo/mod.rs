@@ -1,6 +1,6 @@
 //! MongoDB commands at the admin port, answered as a mongod 6.0 without data would answer them. `setParameter` and
-//! `getParameter` accept all of mongod's fields, and some of tlsramp's. No command of tlsramp's own has the name of a
-//! command of mongod's.
+//! `getParameter` know only the parameters `sslMode` and `tlsMode`; `setParameter` also has fields of tlsramp's own. No
+//! command of tlsramp's own has the name of a command of mongod's.
 //!
 //! | file | contents |
 //! |---|---|

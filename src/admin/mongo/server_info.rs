@@ -20,7 +20,7 @@ use crate::text::rfc3339;
 /// tlsramp's own version.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The version is 6.0, that of the announced wire protocol, with a patch level that no mongod has had.
+/// The version is 6.0, because the announced wire protocol is that of MongoDB 6.0.
 pub(super) fn build_info(_: &CommandContext<'_>) -> CommandResult {
     Ok(rawdoc! {
         "version": "6.0.0",

@@ -86,7 +86,8 @@ impl AdminCommands<'_> {
     }
 }
 
-/// Whether the request is an OP_QUERY that mongod refuses: since 5.1, mongod accepts only the handshake in it.
+/// Whether the request is an OP_QUERY that mongod refuses: since 5.1, mongod accepts only handshake commands in an
+/// OP_QUERY.
 fn is_outdated(request: &Request) -> bool {
     request.header.op_code() == Some(OpCode::Query) && !matches!(&*request.name, "hello" | "isMaster" | "ismaster")
 }

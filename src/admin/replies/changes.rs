@@ -19,7 +19,7 @@ pub struct Ready {
     pub to: String,
     /// Whether there is no blocker, so that even the guard accepts the change.
     pub ready: bool,
-    /// The blockers: the fatal ones prevent the change, the others only a change with the guard.
+    /// The blockers: the fatal ones prevent the change unless it is forced, the others only a change with the guard.
     pub blockers: Vec<BlockerReply>,
 }
 
@@ -29,7 +29,7 @@ pub struct Ready {
 pub struct BlockerReply {
     /// The kind of the blocker.
     pub kind: BlockerKind,
-    /// Whether it prevents the change even without the guard.
+    /// Whether it prevents the change even without the guard, unless the change is forced.
     pub fatal: bool,
     /// A one-line description.
     pub text: String,
@@ -100,7 +100,7 @@ pub struct RecycleReply {
     pub risks: Vec<String>,
     /// Connections that ended at a message boundary.
     pub moved: usize,
-    /// Connections that were cut at the end of the grace.
+    /// Connections that were cut at the end of the grace time.
     pub cut: usize,
     /// Connections that client or server ended meanwhile.
     pub ended: usize,
@@ -142,7 +142,7 @@ pub struct HistoryReply {
     pub history: Vec<HistoryEntry>,
 }
 
-/// The reply to every refused or failed HTTP request.
+/// The reply to a refused or failed HTTP request; only `/readyz` replies with plain text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ErrorReply {

@@ -60,7 +60,7 @@ pub struct ConnectionRow {
     pub destination: Option<String>,
     /// The route.
     pub route: String,
-    /// Whether it waits for a connection slot; then most of the following is not known yet.
+    /// Whether it waits for a connection slot; then most of the following fields are not known yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub waiting: bool,
     /// `plaintext`, `tls`, ...

@@ -21,7 +21,7 @@ pub struct UpstreamStatus {
     pub link: String,
     /// The TLS version, if the link is TLS.
     pub tls_version: Option<String>,
-    /// The reason why the link cannot be made, or a warning about it.
+    /// The reason why the link cannot be made, or what is unexpected about the server's answer.
     pub reason: Option<String>,
     /// The time of the last probe: RFC 3339. Empty before the first.
     pub checked: String,
@@ -33,7 +33,7 @@ pub struct UpstreamStatus {
     pub hosts: Vec<String>,
     /// `PRIMARY`, `SECONDARY`, `ARBITER`, `OTHER`, `STANDALONE`, `MONGOS`.
     pub state: Option<String>,
-    /// The last trial of the other kind of link, made for a change.
+    /// The last trial of the other kind of link, made to check a change of mode.
     pub other: Option<OtherLink>,
 }
 

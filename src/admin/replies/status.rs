@@ -29,7 +29,7 @@ pub struct Status {
     pub generation: u64,
     /// The time at which the mode was last changed, or of the start: RFC 3339.
     pub mode_since: String,
-    /// The caller who changed it last, as in the history; `None` for the mode at the start.
+    /// The caller who changed the mode last, as in the history; `None` for the mode at the start.
     pub mode_by: Option<String>,
     /// The mode in flags and file.
     pub configured_mode: String,
