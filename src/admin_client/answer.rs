@@ -19,7 +19,7 @@ pub struct Answer<T> {
 /// Reply to `GET /clients`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clients {
-    /// One row per address, kind and application.
+    /// One row for each combination of address, kind of connection, application and driver.
     pub clients: Vec<ClientRow>,
     /// The mode in force, in the older spelling.
     #[serde(default, rename = "sslMode")]
@@ -29,9 +29,9 @@ pub struct Clients {
 /// Reply to `GET /connections`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
-    /// The open connections.
+    /// The open connections, and those that wait for a connection slot.
     pub connections: Vec<ConnectionRow>,
-    /// The number of open connections that did not fit into the reply.
+    /// The number of connections that did not fit into the reply.
     #[serde(default, rename = "leftOut")]
     pub left_out: usize,
 }

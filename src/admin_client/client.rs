@@ -62,7 +62,7 @@ impl AdminClient {
         self.get(if plaintext_only { "/clients?plaintext" } else { "/clients" }, &["clients"]).await
     }
 
-    /// Requests the open connections, or only those that the mode in force would not allow.
+    /// Requests the open and waiting connections, or only the open ones that the mode in force would not allow.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -106,7 +106,7 @@ impl AdminClient {
     /// Accepts that a client will be refused, or withdraws the acceptance.
     ///
     /// # Errors
-    /// [`ClientError`]; a refusal for a client that was never seen, unless `unseen` is true.
+    /// [`ClientError`], also the refusal for a client that was never seen, unless `unseen` is true.
     pub async fn accept(&self, key: &str, accepted: bool, unseen: bool) -> Result<Answer<AcceptReply>, ClientError> {
         let request = AcceptRequest { key: key.to_owned(), accepted, unseen };
         self.post("/accept", &request, &["key", "accepted"]).await

@@ -33,7 +33,7 @@ async fn in_time<T>(address: &AdminAddress, connecting: impl Future<Output = io:
     connected.map_err(|error| failure(address, error))
 }
 
-/// Verifies the certificate for the host that was requested.
+/// Makes the TLS handshake, which verifies the server's certificate for `host`.
 async fn handshake(socket: TcpStream, host: &str, tls: &Material) -> Result<ClientStream, HandshakeError> {
     let unusable = |why: &str| HandshakeError::Socket(io::Error::other(why.to_owned()));
     let host = host.strip_suffix('.').unwrap_or(host);

@@ -61,7 +61,7 @@ pub enum ClientError {
     Broken {
         /// The address of the admin port.
         address: String,
-        /// The error of the operating system.
+        /// The error in words.
         error: String,
     },
     /// The answer exceeds the size limit.

@@ -54,8 +54,8 @@ pub(super) async fn ask(
         let body = body.map_err(|error| body_failure(address, &*error))?;
         Ok((status, body.to_bytes()))
     };
-    // The connection must be polled for the answer to arrive. Its errors also show in the answer, except for TLS
-    // errors.
+    // The connection must be polled for the answer to arrive. If the connection fails, `answer` fails too, but only the
+    // connection's own error contains a TLS error.
     let driven = async {
         match connection.await {
             Err(error) if tls_failure(&error).is_some() => failure(address, &error),
