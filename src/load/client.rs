@@ -63,7 +63,7 @@ pub(super) async fn run(context: Arc<ClientContext>, number: usize) {
         }
     }
     if let Some(exchange) = open {
-        // If the server does not accept the close in time, this is ignored.
+        // A close that fails or takes too long is ignored.
         let _ = timeout(OPERATION, exchange.end()).await;
     }
 }
@@ -86,7 +86,8 @@ async fn operate(
 }
 
 /// Waits until the next operation is due and returns that time, from which latency is measured. Returns `None` after
-/// the end. Without a rate, the first operations of the clients are spread over half of the warm-up.
+/// the end. Without a rate, the first operations of the clients are spread over the first half of the
+/// warm-up.
 async fn due(context: &ClientContext, number: usize, count: u64) -> Option<Instant> {
     let Schedule { begins, counts, ends } = context.schedule;
     let connections = context.args.connections;
@@ -134,7 +135,7 @@ impl Workload {
     }
 }
 
-/// The size of a client's buffer: not larger than a message, since ten thousand clients have one each.
+/// The size of a client's buffer: not larger than a message, since there may be ten thousand clients.
 fn chunk_bytes(request: LoadRequest) -> usize {
     match request {
         LoadRequest::Ping | LoadRequest::Hello | LoadRequest::Insert { .. } => 0,

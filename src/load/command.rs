@@ -67,7 +67,8 @@ fn bytes(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name("SIZE").value_parser(size).help(help)
 }
 
-/// A number of bytes with a unit: k, K, KiB (1,024), kB (1,000), and the same with M.
+/// A number of bytes, with or without a unit: k, K or KiB (1,024), kB or KB (1,000), m, M or MiB (1,048,576), or MB
+/// (1,000,000).
 fn size(text: &str) -> Result<u32, String> {
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Maximum number of connections: one source address has about as many ports from which it can connect to one target.
+/// Maximum number of connections. One source address has only few more ports than this for connections to one target.
 pub const MOST_CONNECTIONS: u32 = 60_000;
 /// Number of TLS sessions that are kept for resumption.
 pub(super) const SESSIONS: usize = 1024;

@@ -22,7 +22,7 @@ pub(super) struct Transferred {
 pub(super) enum FailureKind {
     /// The name could not be resolved to an address.
     Resolve(String),
-    /// The connection was refused: nothing listens on the port.
+    /// The connection was refused, usually because nothing listens on the port.
     Refused,
     /// Connecting failed for another reason.
     Connect(String),

@@ -13,7 +13,7 @@
 //! | `report` | the result, as text and as JSON, without input or output |
 //! | `echo_server` | the server of the echo protocol |
 //!
-//! It measures what a client sees. Failures are counted by kind; nothing is assumed about their cause.
+//! It measures what a client sees. Failures are counted by kind.
 
 mod args;
 mod client;

@@ -21,7 +21,8 @@ use super::process_usage::ProcessUsage;
 use super::report::Report;
 use crate::net::{Resolver, descriptor_limit, raise_descriptor_limit};
 
-/// Runs the command. Exit codes: 0 if the measurement was made; 1 if no operation succeeded; 2 for a usage error.
+/// Runs the command. Exit codes: 0 if the measurement was made; 1 if no operation succeeded, or `--serve` has failed;
+/// 2 for a usage error, or if the measurement could not be made.
 pub fn run(matches: &ArgMatches) -> ExitCode {
     let _ = raise_descriptor_limit(1);
     if let Some(service) = ServeArgs::of(matches) {
@@ -102,7 +103,7 @@ fn start(context: Arc<ClientContext>, thread: usize) -> Result<JoinHandle<Measur
         let clients: Vec<_> = clients.map(|number| runtime.spawn(client::run(Arc::clone(&context), number))).collect();
         runtime.block_on(async {
             for client in clients {
-                // A client that panicked has printed a message; its operations are missing in the sum.
+                // A client that panicked has printed a message. Its operations until then are in the sum.
                 let _ = client.await;
             }
         });
