@@ -95,5 +95,5 @@ impl OutputStyle {
     }
 }
 
-/// Narrower terminals wrap the lines themselves.
+/// The least width for which lines are wrapped. A narrower terminal wraps the longer lines itself.
 const NARROWEST: u16 = 40;

@@ -1,6 +1,5 @@
-//! Tables. A cell is never broken or cut. On a narrow terminal, columns are left out by rank. If the rank 0 columns
-//! do not fit, a long cell overflows its column, and the cells after it continue on the next line, each in its own
-//! column.
+//! Tables. A cell is never broken or cut. On a narrow terminal, columns are left out by rank. A cell that is wider than
+//! its column overflows the column, and the cells after it continue on the next line, each in its own column.
 
 use super::style::{OutputStyle, StyledText};
 use super::wrap::hanging;
@@ -129,7 +128,8 @@ fn total(widths: impl Iterator<Item = usize>) -> usize {
 }
 
 /// The column widths. If all cells fit, each column is as wide as its longest cell. Otherwise one common maximum is
-/// applied to all columns: the largest with which the table fits.
+/// applied: the largest with which the table fits. A column whose usual width exceeds the maximum keeps its usual
+/// width. If no maximum makes the table fit that way, a column keeps only the width of its head.
 fn fitted(all: Vec<CellWidths>, width: usize) -> Vec<usize> {
     let bounded = |least: fn(&CellWidths) -> usize, bound: usize| {
         all.iter().map(move |widths| widths.longest.min(bound.max(least(widths))))
@@ -181,7 +181,7 @@ const NOTE_INDENT: usize = 4;
 const GAP: usize = 2;
 /// At most one cell in this many is wider than the usual width of its column.
 const LONG_ROWS: usize = 4;
-/// The minimum width of a column that does not fit.
+/// The smallest common maximum of the column widths (see [`fitted`]).
 const NARROW_CELL: usize = 8;
 
 #[cfg(test)]
