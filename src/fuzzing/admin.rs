@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::app::App;
 use crate::config;
 
-/// A connection to the admin port that sends this input and then ends its direction.
+/// A connection to the admin port that sends this input and then closes its sending side.
 ///
 /// An answer is HTTP or whole MongoDB messages.
 pub fn admin_port(data: &[u8]) {
@@ -23,7 +23,7 @@ pub fn admin_port(data: &[u8]) {
     PROXY.with(|proxy| proxy.ask(data));
 }
 
-/// A proxy whose server is not there.
+/// A proxy whose upstream does not exist.
 struct FuzzedProxy {
     runtime: Runtime,
     _app: App,

@@ -12,7 +12,8 @@ use crate::sniff::{Class, ClientHello, classify};
 /// The classification of the first bytes, and what a ClientHello says.
 ///
 /// A decision is final: a prefix is undecided or gets the same answer. If both `ClientHello` and rustls find a server
-/// name, it is the same one. In a hello with a damaged extension, rustls may find one where `ClientHello` finds none.
+/// name, the names are equal. In a hello with a damaged extension, rustls may find a name where `ClientHello` finds
+/// none.
 pub fn client_hello(data: &[u8]) {
     let whole = classify(data);
     for end in 0..data.len().min(20) {
@@ -75,8 +76,8 @@ pub fn first_message(data: &[u8]) {
 /// on (bit 1), two bytes for a length, and that many bytes of the connection.
 ///
 /// What is known at a boundary does not depend on how the bytes are cut, nor on whether bodies are skipped. Inputs with
-/// an OP_COMPRESSED are excepted: the kind of a damaged one depends on how much of it had arrived when it was
-/// decompressed.
+/// an OP_COMPRESSED message are excepted: the kind that is read from a damaged message depends on how much of the
+/// message had arrived when it was decompressed.
 pub fn follower(data: &[u8]) {
     let mut followers = [Follower::default(), Follower::default(), Follower::default()];
     let compressed = data.windows(OP_COMPRESSED.len()).any(|bytes| bytes == OP_COMPRESSED);
@@ -109,7 +110,7 @@ pub fn follower(data: &[u8]) {
     }
 }
 
-/// Takes bytes as the relay does: a body that is not read is counted.
+/// Takes bytes as the relay does: the parts of a body that the follower need not see are only counted.
 fn skip(
     follower: &mut Follower,
     mut bytes: &[u8],
@@ -136,8 +137,8 @@ struct KnownRequests {
     sends_unanswered: bool,
 }
 
-/// Whether the bytes are MongoDB's, and what is known at a boundary: a request that has arrived in part may not say its
-/// kind yet.
+/// Whether the bytes are MongoDB's, and what is known at a boundary; `None` elsewhere, since a request that has arrived
+/// in part may not say its kind yet.
 fn known(follower: &Follower) -> (bool, Option<KnownRequests>) {
     let requests = follower.at_boundary().then(|| KnownRequests {
         monitor: follower.is_monitor(),

@@ -1,4 +1,4 @@
-//! Every target on its seeds, among which are all inputs that have ever failed, and on mutations of them.
+//! Runs every target on its seeds and on mutations of them. The seeds include every input that has ever failed.
 
 use std::fs;
 use std::path::Path;
@@ -55,7 +55,8 @@ fn tls_stream() {
     replay(super::tls_stream, seeds("tls_stream"), 100);
 }
 
-/// Runs a target on each seed, then on that many mutations. These are the same every time; `cargo fuzz` tries others.
+/// Runs a target on each seed, then on `mutations` inputs made from seeds. They are the same every time; `cargo fuzz`
+/// tries others.
 fn replay(target: fn(&[u8]), seeds: Vec<Bytes>, mutations: u32) {
     assert!(!seeds.is_empty());
     seeds.iter().for_each(|seed| target(seed));
@@ -72,7 +73,7 @@ fn replay(target: fn(&[u8]), seeds: Vec<Bytes>, mutations: u32) {
     assert!(ran.is_ok(), "{ran:?}");
 }
 
-/// Replaces, inserts or removes a byte, or repeats a stretch.
+/// Replaces or inserts a byte, cuts the end off, or appends a copy of a stretch.
 fn edit(bytes: &mut Bytes, at: Index, kind: u8, byte: u8) {
     let at = at.index(bytes.len() + 1);
     match kind {

@@ -28,8 +28,8 @@ use crate::tls::{DisabledProtocols, Material, TlsFiles, accept, connect};
 /// the rest of the input is a script of [`ScriptStep`]s, two bytes each, which send, deliver, damage and read.
 /// Otherwise the rest of the input is all that the peer sends, in place of a handshake.
 ///
-/// Whatever happens to the records, what is read is a prefix of what was sent. If nothing happens to them, all of it
-/// arrives. What the stream keeps is bounded.
+/// Whatever happens to the records, what is read is a prefix of what was sent. If no record is damaged and the stream
+/// has not ended, all that was sent arrives. What the stream keeps is bounded.
 pub fn tls_stream(data: &[u8]) {
     let Some((choice, rest)) = data.split_first() else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -50,7 +50,7 @@ struct VersionConfigs {
     name: ServerName<'static>,
 }
 
-/// For TLS 1.2 and for TLS 1.3, with certificates that are made once per process.
+/// The configurations for TLS 1.2 and for TLS 1.3, with certificates that are made once per process.
 fn configs() -> &'static [VersionConfigs; 2] {
     static CONFIGS: OnceLock<[VersionConfigs; 2]> = OnceLock::new();
     CONFIGS.get_or_init(|| {
@@ -127,7 +127,7 @@ async fn raw(configs: &VersionConfigs, as_server: bool, bytes: &[u8]) {
     drop(near);
 }
 
-/// One step of a script: the low three bits of the first byte choose it, the rest and the second byte are its number.
+/// One step of a script, two bytes: the low three bits of the first choose the kind, the other 13 bits are a number.
 #[derive(Clone, Copy)]
 enum ScriptStep {
     /// The peer encrypts so many bytes.
@@ -142,9 +142,9 @@ enum ScriptStep {
     Write(usize),
     /// The peer reads what has come, and checks it.
     PeerReads,
-    /// The peer changes its keys, or ends its direction.
+    /// The peer changes its keys, or closes its sending side.
     PeerControls(usize),
-    /// The stream flushes, or ends its direction.
+    /// The stream flushes, or closes its sending side.
     Control(usize),
 }
 
@@ -171,13 +171,15 @@ struct ScriptedConnection<S> {
     peer: Connection,
     /// Data that the peer has encrypted and that is not delivered yet.
     wire: Vec<u8>,
-    /// Bytes that the peer has sent, that we have read, that we have written and that the peer has read.
+    /// Bytes that the peer has sent, and bytes that the stream has read.
     sent: usize,
     read: usize,
+    /// Bytes that the stream has written, and bytes that the peer has read.
     written: usize,
     got: usize,
-    /// How often the peer has changed its keys, and whether it has ended its direction.
+    /// How often the peer has changed its keys.
     key_updates: usize,
+    /// Whether the peer has closed its sending side.
     peer_closed: bool,
     /// Whether records were damaged.
     damaged: bool,
