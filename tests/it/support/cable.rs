@@ -81,7 +81,7 @@ impl Hosts {
         self.tlsramp = self.children.pop();
     }
 
-    /// Kills these servers, as a crash would.
+    /// Kills the servers that [`Hosts::start_tlsramp`] started, as a crash would.
     pub(crate) fn kill_tlsramp(&mut self) {
         end(self.tlsramp.take());
     }

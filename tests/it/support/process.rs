@@ -1,7 +1,7 @@
 //! Commands with a time limit, and children that cannot outlive the tests.
 //!
 //! A long-lived child is started by [`spawn`] from a [`tethered`] command: the kernel kills it when the test process
-//! ends for whatever reason. Statics are never dropped, and a killed test does not drop anything.
+//! ends for whatever reason. A destructor would not do: statics are never dropped, and a killed test drops nothing.
 
 use std::{
     ffi::OsStr,

@@ -216,8 +216,9 @@ impl Proxy {
         self.wait_record(mark, |record| mark.precedes(record), limit)
     }
 
-    /// Calls `attempt`, which makes a connection, until the connection has a record: only ten lines per second and
-    /// outcome are logged, and further ones are only counted. Returns the record, and the result of the attempt.
+    /// Calls `attempt`, which makes a connection, until the connection has a record: of refused and failed connections,
+    /// only ten per second and outcome are logged, and further ones are only counted. Returns the record, and the
+    /// result of the attempt.
     #[track_caller]
     pub(crate) fn recorded<T>(&self, mut attempt: impl FnMut() -> T) -> (Value, T) {
         loop {

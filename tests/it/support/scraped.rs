@@ -1,4 +1,4 @@
-//! The metrics of a proxy on which everything has happened once: families, labels and values.
+//! The metrics of a proxy that has served a plaintext and a TLS connection: families, labels and values.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -16,8 +16,8 @@ use serde_json::Value;
 pub(crate) use super::until::wait_until;
 use super::{Mark, Proxy, cert, proxy::Signal, tls};
 
-/// A server that sends back the bytes that it receives. When the client closes its sending direction, it sends a fixed
-/// word, if it has one, and closes its own.
+/// A server that sends back the bytes that it receives. When the client closes its sending direction, the server sends
+/// a fixed word, if it has one, and closes its own sending direction.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,

@@ -80,7 +80,8 @@ impl Set {
         }
     }
 
-    /// Ends connections between members that are older than the redirect, each by the command in its blocker's remedy.
+    /// Ends connections between members that are older than the interception rules, each by the command in its
+    /// blocker's remedy.
     #[track_caller]
     pub(crate) fn end_bypass(&self) {
         self.end_bypass_of(&[" member "]);
@@ -106,5 +107,5 @@ impl Set {
     }
 }
 
-/// The group of sidecars, whose connections are exempt from the redirect.
+/// The group of sidecars, whose connections are exempt from the interception rules.
 const GROUP: u32 = 4242;

@@ -8,7 +8,7 @@ use crate::support::process;
 /// One end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct End {
-    /// The host that has it, if the address is loopback, which exists on every host.
+    /// The host that has it, if both ends are on that host: loopback addresses exist on every host.
     host: Option<u8>,
     local: SocketAddr,
     peer: SocketAddr,

@@ -64,7 +64,7 @@ impl Rollout {
 }
 
 impl Ended {
-    /// Asserts that every node is in the requested mode, and so are its flags.
+    /// Asserts that every node is in the requested mode, which its flags name too.
     #[track_caller]
     pub(crate) fn assert_done(&self) {
         assert_eq!(self.code, Some(0), "{}", self.said);

@@ -57,7 +57,7 @@ impl Running {
     /// Waits for the process to end by itself; `None` if it does not within `limit`.
     pub(crate) fn wait_end(&mut self, limit: Duration) -> Option<ExitStatus> {
         let status = process::wait(&mut self.child, limit).expect("can be waited for");
-        // A separate thread reads its last lines.
+        // Waits for the last lines of the log, which a separate thread reads.
         let _ = self.log.wait(Mark::START, limit, |_| false);
         status
     }

@@ -214,7 +214,7 @@ impl Set {
         terms.max().expect("a member answers")
     }
 
-    /// Waits until every member sees the same primary and all others as secondaries.
+    /// Waits until every member sees one primary, and all others as secondaries or arbiters.
     #[track_caller]
     pub(crate) fn wait_healthy(&self) {
         let deadline = Instant::now() + HEALTHY_LIMIT;

@@ -53,7 +53,7 @@ impl Sidecar {
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
     }
 
-    /// The output of such a command, whether it succeeds or not.
+    /// The output of a `tlsramp ctl` command, whether it succeeds or not.
     pub(crate) fn told_or_not(&self, args: &[&str]) -> String {
         let output = self.ctl(args);
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
@@ -139,5 +139,5 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_tlsramp");
 const SOCKET: &str = "admin.sock";
 /// Long, because a machine may run many tests at once.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// Slightly longer than the time limit of the drain.
+/// Longer than the default of `--drainTimeout`, 60 s.
 const STOP_LIMIT: Duration = Duration::from_secs(90);
