@@ -114,11 +114,12 @@ impl OpenBlock {
         Ok(false)
     }
 
+    /// Adds a line of the body. The error shows only the byte that is wrong, since the line may be part of a private key.
     fn body(&mut self, number: usize, line: &[u8]) -> Result<(), String> {
         for byte in line.iter().filter(|byte| !byte.is_ascii_whitespace()) {
             if !is_base64(byte) {
-                let begun = self.block.line;
-                return Err(format!("line {number}: not base64 ({}), in the block of line {begun}", shown(line)));
+                let (wrong, begun) = (byte.escape_ascii(), self.block.line);
+                return Err(format!("line {number}: '{wrong}' is not base64, in the block of line {begun}"));
             }
             self.block.base64.push(char::from(*byte));
         }
@@ -131,7 +132,7 @@ fn begin(number: usize, line: &[u8]) -> Result<Option<PemBlock>, String> {
     let trimmed = line.trim_ascii_start();
     let Some(rest) = trimmed.strip_prefix(b"-----BEGIN ") else {
         if trimmed.len() >= LOST_BYTES && trimmed.starts_with(b"MI") && trimmed.iter().all(is_base64) {
-            return Err(format!("line {number}: base64 without a BEGIN line ({})", shown(line)));
+            return Err(format!("line {number}: base64 without a BEGIN line"));
         }
         return Ok(None);
     };
@@ -160,14 +161,18 @@ fn contains(line: &[u8], part: &[u8]) -> bool {
     line.windows(part.len()).any(|window| window == part)
 }
 
-/// The beginning of a line for an error message. The whole line is not shown, since it may be part of a private key.
+/// A BEGIN or END line for an error message, without what follows its label: that may be part of a private key.
 fn shown(line: &[u8]) -> String {
-    let cut = &line[..line.len().min(SHOWN_BYTES)];
+    let label = line.windows(DASHES.len()).skip(DASHES.len()).position(|window| window == DASHES);
+    let end = label.map_or(SHOWN_BYTES, |at| at + 2 * DASHES.len());
+    let cut = &line[..line.len().min(end)];
     format!("'{}{}'", String::from_utf8_lossy(cut).escape_debug(), if cut.len() < line.len() { "..." } else { "" })
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-const SHOWN_BYTES: usize = 40;
+const DASHES: &[u8] = b"-----";
+/// Bytes shown of a BEGIN or END line whose label has no end.
+const SHOWN_BYTES: usize = 24;
 /// Minimum length at which text that is all base64 and begins like a DER sequence is taken for a part of a block rather
 /// than for a comment.
 const LOST_BYTES: usize = 48;
@@ -192,7 +197,7 @@ mod tests {
             (&one.replace('\n', "\r"), Ok(&[("A", 1, "AAAA")])),
             (&one.replace('\n', " \t\n"), Ok(&[("A", 1, "AAAA")])),
             ("-----BEGIN A-----\nProc-Type: 4,X\nY: 1\n\nAAAA\n-----END A-----", Ok(&[("A", 1, "AAAA")])),
-            ("-----BEGIN A-----\nX: 1\n\nAAAA\n-----END A-----", Err("line 2: not base64 ('X: 1')")),
+            ("-----BEGIN A-----\nX: 1\n\nAAAA\n-----END A-----", Err("line 2: ':' is not base64")),
             (&one.replace("AAAA", "AAAA\n\nAAAA"), Err("line 3: an empty line in the block of line 1")),
             ("-----BEGIN A-----\n-----END A-----\n", Ok(&[("A", 1, "")])),
             (one.trim_end().strip_suffix("-----END A-----").unwrap(), Err("line 1: the block A has no END line")),
@@ -205,7 +210,7 @@ mod tests {
             (&one.replace("END A", "END B"), Err("line 1: the block A ends with '-----END B-----' in line 3")),
             (&format!("{}{one}", one.trim_end()), Err("line 3: END and BEGIN on the same line")),
             (&format!("{}{one}", &one[..18]), Err("the block A has no END line before the BEGIN in line 2")),
-            (&one.replace("AAAA", "AAAA\nA*AA"), Err("line 3: not base64 ('A*AA'), in the block of line 1")),
+            (&one.replace("AAAA", "AAAA\nA*AA"), Err("line 3: '*' is not base64, in the block of line 1")),
         ];
         for (text, expected) in rows {
             match (blocks(text.as_bytes()), expected) {
@@ -216,6 +221,37 @@ mod tests {
                 (Err(problem), Err(expected)) => assert!(problem.contains(expected), "{text:?}: {problem}"),
                 (found, _) => panic!("{text:?}: {found:?}"),
             }
+        }
+    }
+
+    /// Whatever is wrong with a file that has a private key, the error has nothing of the key.
+    #[test]
+    fn errors_show_nothing_of_a_key() {
+        let key = "MIISecretSecret".repeat(5);
+        let begin = "-----BEGIN EC PRIVATE KEY-----";
+        let whole = format!("{begin}\n{key}\n-----END EC PRIVATE KEY-----\n");
+        let rows = [
+            whole.replace(&key, &format!("{key}*")),
+            whole.replace(&key, &format!("*{key}")),
+            whole.replace(&key, &format!("{key}\u{e9}")),
+            whole.replace(&key, &format!("{key}\n\n{key}")),
+            whole.replace('\n', "\\n"),
+            whole.replace('\n', ""),
+            whole.replace("-----\n", "----"),
+            whole.replace("-----\n", ""),
+            whole.replace("KEY-----\n", "KEY\n"),
+            whole.replace(begin, ""),
+            whole.replace(begin, "EC PRIVATE KEY-----"),
+            whole.replace("END EC", "END"),
+            whole.replace("-----END EC PRIVATE KEY-----\n", "-----END EC PRIVATE KEY-----").repeat(2),
+            format!("AAAA\n-----END EC PRIVATE KEY-----{key}\n{whole}"),
+            format!("{begin}\n{key}"),
+            format!("{begin}{key}"),
+            format!("{key}\n{whole}"),
+        ];
+        for text in rows {
+            let problem = blocks(text.as_bytes()).unwrap_err();
+            assert!(!problem.contains("Sec"), "{text:?}: {problem}");
         }
     }
 

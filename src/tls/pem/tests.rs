@@ -154,7 +154,7 @@ fn ca_files_are_read_as_openssl_reads_them() {
         ("cut", format!("{a}{}", &b[..200]), Error("has no END line")),
         ("cut in its END", format!("{a}{}", &b[..b.len() - 4]), Error("ends with")),
         ("another END", format!("{a}{}", b.replace("END CERT", "END X509 CERT")), Error("ends with")),
-        ("an indented END", format!("{a}{}", b.replace("-----END", "  -----END")), Error("not base64")),
+        ("an indented END", format!("{a}{}", b.replace("-----END", "  -----END")), Error("is not base64")),
         ("empty block", format!("{a}{}{b}", body(b, |_| String::new())), Error("is empty")),
         ("a lost line", format!("{a}{}", body(b, |text| text[65..].to_owned())), Error("is damaged")),
         (
@@ -162,8 +162,8 @@ fn ca_files_are_read_as_openssl_reads_them() {
             format!("{a}{}", body(b, |text| text[1..].to_owned())),
             Error("line 13: the block CERTIFICATE"),
         ),
-        ("no base64", format!("{a}{}", body(b, |text| format!("*{text}"))), Error("not base64")),
-        ("a comment in it", format!("{a}{}", body(b, |text| format!("# comment\n{text}"))), Error("not base64")),
+        ("no base64", format!("{a}{}", body(b, |text| format!("*{text}"))), Error("is not base64")),
+        ("a comment in it", format!("{a}{}", body(b, |text| format!("# comment\n{text}"))), Error("is not base64")),
         (
             "padding in the middle",
             format!("{a}{}", body(b, |text| format!("{}={}", &text[..64], &text[64..]))),
@@ -181,7 +181,7 @@ fn ca_files_are_read_as_openssl_reads_them() {
             Error("an empty line"),
         ),
         ("an empty line before END", format!("{a}{}", body(b, |text| format!("{text}\n"))), Error("an empty line")),
-        ("a header", format!("{a}{}", body(b, |text| format!("X-Note: 1\n\n{text}"))), Error("not base64")),
+        ("a header", format!("{a}{}", body(b, |text| format!("X-Note: 1\n\n{text}"))), Error("is not base64")),
         ("an indented block", format!("{a}{}", format!("\n{b}").replace('\n', "\n  ")), Error("indented")),
         ("text before BEGIN", format!("{a}x{b}"), Error("without a BEGIN line")),
         ("text after BEGIN", format!("{a}{}", b.replacen('\n', " # B\n", 1)), Error("an incomplete BEGIN line")),
@@ -221,7 +221,11 @@ fn ca_files_are_read_as_openssl_reads_them() {
     .map(|(name, text, expected)| (name, text.into_bytes(), expected))
     .chain([
         ("UTF-16", both.encode_utf16().flat_map(u16::to_be_bytes).collect(), Error("none")),
-        ("a NUL in the body", format!("{a}{}", body(b, |text| format!("\0{text}"))).into_bytes(), Error("not base64")),
+        (
+            "a NUL in the body",
+            format!("{a}{}", body(b, |text| format!("\0{text}"))).into_bytes(),
+            Error("is not base64"),
+        ),
     ])
     .collect();
     assert!(rows.len() >= 60);
