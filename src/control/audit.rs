@@ -1,5 +1,4 @@
-//! The audit log: each request to change something is logged and added to the history, with caller and outcome. A
-//! refused request for the lease or for the acceptance of a client is only added to the history.
+//! The audit log: each request to change something is logged and added to the history, with caller and outcome.
 
 use std::time::Duration;
 
@@ -86,8 +85,7 @@ pub(super) fn rotation(history: &History, outcome: &Result<Rotated, ChangeError>
 }
 
 /// Records that `holder` acquired or released the lease, or was refused; `before` is the holder until then. Renewals,
-/// which come every few seconds in a rollout, are only logged, and so is the release of a lease that is not held. A
-/// refusal is only added to the history.
+/// which come every few seconds in a rollout, are only logged, and so is the release of a lease that is not held.
 pub(super) fn lease(
     history: &History,
     before: Option<&str>,
@@ -95,11 +93,12 @@ pub(super) fn lease(
     refused: Option<&ChangeError>,
     caller: &Caller,
 ) {
+    let (door, by) = (caller.interface.name(), &caller.who);
     if refused.is_some() {
         let reason = format!("{} holds the lease", before.unwrap_or_default());
+        tracing::warn!(holder = %printable(holder), error = %printable(&reason), door, %by, "lease refused");
         return history.note(Event::refused(Action::Lease, format!("for {holder}"), &reason), caller);
     }
-    let (door, by) = (caller.interface.name(), &caller.who);
     let (seconds, shown) = (time.as_secs(), printable(holder));
     if time.is_zero() {
         tracing::info!(holder = shown, forced, door, %by, "lease released");
@@ -117,8 +116,7 @@ pub(super) fn lease(
     history.note(Event::done(Action::Lease, what), caller);
 }
 
-/// Records that a client was accepted, is no longer accepted, or that the request was refused. A refusal is only added
-/// to the history.
+/// Records that a client was accepted, is no longer accepted, or that the request was refused.
 pub(super) fn accepted(
     history: &History,
     key: &str,
@@ -127,13 +125,16 @@ pub(super) fn accepted(
     caller: &Caller,
 ) {
     let what = if accepted { key.to_owned() } else { format!("{key}, acceptance withdrawn") };
+    let (door, by) = (caller.interface.name(), &caller.who);
     let event = match outcome {
         Ok(AcceptedClient { key, known, .. }) => {
-            let (door, by) = (caller.interface.name(), &caller.who);
             tracing::info!(client = key, accepted, known, door, %by, "client acceptance changed");
             Event::done(Action::Accept, what)
         }
-        Err(error) => Event::refused(Action::Accept, what, error),
+        Err(error) => {
+            tracing::warn!(client = %printable(key), accepted, %error, door, %by, "client acceptance refused");
+            Event::refused(Action::Accept, what, error)
+        }
     };
     history.note(event, caller);
 }

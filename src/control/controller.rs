@@ -4,7 +4,7 @@
 //! A change that waits for servers or files runs on a task of its own, so that a caller that stops waiting cannot leave
 //! it half done.
 
-mod freeze;
+pub(super) mod freeze;
 mod lease;
 mod members;
 mod reload;

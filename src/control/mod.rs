@@ -57,6 +57,7 @@ pub(crate) use checks::interception::missing_rules;
 pub use checks::readiness::{Readiness, readiness};
 pub use checks::sync::sync_warnings;
 pub use checks::tls_files::servable;
+pub use controller::freeze::FreezeError;
 pub use controller::{Controller, ControllerParts, tuning};
 #[cfg(test)]
 pub use doctor::DoctorCheck;

@@ -13,7 +13,7 @@ use super::channel::{receive_within, send_within};
 use super::{PROTOCOL, SocketName, TakeoverAnswer, TakeoverRequest};
 use crate::app::service_manager::{ProxyStatus, ServiceManager};
 use crate::app::start::App;
-use crate::control::ChangeError;
+use crate::control::FreezeError;
 use crate::limits::{ACCEPT_BACKOFF_MOST, TAKEOVER_ANSWER, TAKEOVER_PREPARE, TAKEOVER_READY};
 use crate::net::{PASSED_AT_ONCE, pass};
 
@@ -28,7 +28,7 @@ enum GiveError {
     #[error("{0}")]
     Refused(String),
     #[error("cannot freeze: {0}")]
-    Frozen(#[from] ChangeError),
+    Frozen(#[from] FreezeError),
     #[error("the new process sent another request than the expected one")]
     Unexpected,
 }

@@ -20,12 +20,17 @@ pub struct Frozen {
     _state_file: OwnedMutexGuard<LastWrite>,
 }
 
+/// The controller was not frozen, because changes that were requested before are not done.
+#[derive(Debug, thiserror::Error)]
+#[error("changes that were requested before did not end within {} s; try again", TAKEOVER_FREEZE.as_secs())]
+pub struct FreezeError;
+
 impl Controller {
     /// Freezes the controller, once changes in progress are done.
     ///
     /// # Errors
-    /// [`ChangeError::Busy`] if these changes take too long.
-    pub async fn freeze(self: &Arc<Self>) -> Result<Frozen, ChangeError> {
+    /// [`FreezeError`] if these changes take too long.
+    pub async fn freeze(self: &Arc<Self>) -> Result<Frozen, FreezeError> {
         self.phase.send_replace(ChangePhase::Frozen);
         let quiet = async {
             // Changes that were requested before the freeze hold this lock or wait for it, so they are done once it is
@@ -37,7 +42,7 @@ impl Controller {
             Ok(state_file) => Ok(Frozen { controller: Arc::clone(self), _state_file: state_file }),
             Err(_) => {
                 self.phase.send_replace(ChangePhase::Open);
-                Err(ChangeError::Busy)
+                Err(FreezeError)
             }
         }
     }
