@@ -98,7 +98,7 @@ const AFTER: &str = "Where tlsramp must listen:\n  \
      --apply then lists the rules of the host that name one of the two ports, and refuses until --acknowledgeFirewall.\n\n\
      Exit codes:\n  \
      0  done\n  \
-     1  refused or failed, nothing was changed; --show: there is no such table\n  \
+     1  refused or failed: nothing was changed but what the error names; --show: there is no such table\n  \
      2  usage\n\n\
      Examples:\n  \
      tlsramp netfilter --serverPort 27017 --port 27117 --outboundTransparent 27217 --exemptGroup tlsramp\n  \

@@ -18,7 +18,7 @@ use super::{nft, report};
 use crate::net::canary;
 
 /// Prints, applies, keeps, shows or removes the rules. Exit codes: 0 for success; 1 if the command was refused or
-/// failed and nothing was changed; 2 for a usage error.
+/// failed, in which case nothing was changed but what the error says; 2 for a usage error.
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let asked = match NetfilterCommand::of(arguments) {
         Ok(asked) => asked,
@@ -105,21 +105,23 @@ fn remove(table: &str) -> Result<String, String> {
         let listing = nft::table(table).map_err(|error| unchanged(&error))?;
         listing.as_deref().map_or(Ok(()), |listing| is_ours(table, listing)).map(|()| listing)
     };
-    let mut listing = listed()?;
-    let mut text = String::new();
-    if let Some(keeper) = Keeper::of(table)? {
-        keep::end(table, keeper)?;
-        text.push_str(&format!("ended: process {keeper}, which kept the table\n"));
-        listing = listed()?;
-    }
-    let Some(listing) = listing else {
-        return Ok(format!("{text}there is no table inet {table}: nothing to remove\n"));
-    };
+    let listing = listed()?;
+    let Some(keeper) = Keeper::of(table)? else { return remove_listed(table, listing) };
+    keep::end(table, keeper)?;
+    let removed = listed().and_then(|listing| remove_listed(table, listing));
+    let kept = format!("process {keeper}, which kept the table");
+    removed
+        .map(|text| format!("ended: {kept}\n{text}"))
+        .map_err(|why| format!("{kept}, was ended; apart from that, {why}"))
+}
+
+/// Removes the rules of a table's listing, except those that open connections still need.
+fn remove_listed(table: &str, listing: Option<String>) -> Result<String, String> {
+    let Some(listing) = listing else { return Ok(format!("there is no table inet {table}: nothing to remove\n")) };
     let ports = redirected(&listing);
     let open = sockets::open(&ports).map_err(|error| unchanged(&format!("cannot list open connections: {error}")))?;
     load(&if open == 0 { removal(table) } else { remainder(table, &ports) })?;
-    text.push_str(&report::removed(table, open));
-    Ok(text)
+    Ok(report::removed(table, open))
 }
 
 /// Returns the server's addresses, from the command line or from the kernel.
