@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::yield_now;
 
-use crate::limits::HANDSHAKE_TURN;
+use crate::limits::{HANDSHAKE_STORM, HANDSHAKE_TURN};
 
 /// Permission for one step of a handshake on this worker.
 #[derive(Debug)]
@@ -23,7 +23,9 @@ pub(crate) struct Turn {
 impl Turn {
     /// Waits for the turn.
     pub(crate) async fn take() -> Turn {
+        let waiting = Waiting::begin();
         let permit = TURN.with(Arc::clone).acquire_owned().await.ok();
+        drop(waiting);
         Turn { began: Instant::now(), _permit: permit }
     }
 
@@ -36,13 +38,37 @@ impl Turn {
             SPENT.set(spent);
         } else {
             SPENT.set(Duration::ZERO);
+            let storm = WAITING.get() >= HANDSHAKE_STORM;
+            if storm {
+                // Another worker, or the server, may wait for this core.
+                std::thread::yield_now();
+                yield_now().await;
+            }
             yield_now().await;
         }
     }
 }
 
+/// A handshake that waits for its turn.
+struct Waiting;
+
+impl Waiting {
+    fn begin() -> Waiting {
+        WAITING.set(WAITING.get() + 1);
+        Waiting
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.set(WAITING.get() - 1);
+    }
+}
+
 thread_local! {
     static TURN: Arc<Semaphore> = Arc::new(Semaphore::new(1));
+    /// Handshakes that wait for their turn.
+    static WAITING: Cell<usize> = const { Cell::new(0) };
     /// Time of the steps since the last pause.
     static SPENT: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
@@ -87,5 +113,21 @@ mod tests {
         assert_eq!(local.run_until(request).await.unwrap(), 1);
         local.await;
         assert_eq!(steps.get(), 10, "every handshake has its turn");
+    }
+
+    /// A handshake that ends while it waits, as at a time limit, is not counted any more.
+    #[tokio::test]
+    async fn who_stops_waiting_is_not_counted() {
+        let turn = Turn::take().await;
+        let mut waiting = Box::pin(Turn::take());
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("the turn was taken twice"),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(super::WAITING.get(), 1);
+        drop(waiting);
+        assert_eq!(super::WAITING.get(), 0);
+        turn.end().await;
     }
 }
