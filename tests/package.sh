@@ -136,10 +136,36 @@ inside "test -e /usr/share/man/man1/tlsramp-ctl-mode.1.gz -a -e /usr/share/bash-
 inside "tlsramp --version"
 
 step "upgrade"
-inside "echo '# ours' >>/etc/tlsramp/tlsramp.conf && tlsramp ctl $admin mode preferSSL --persist && apt-get install -y ./next.deb"
-[ "$(inside "systemctl show --property=MainPID --value tlsramp")" != "$main" ] || fail "the old process goes on"
+# New connections come all the time; of each, the latency includes a wait for a process that accepts it.
+connects="tlsramp load connect --target localhost:27017 --mix 50 --connections 8 --rate 200 --warmUp 0s --tlsCAFile ca.pem \
+    --tlsCertificateKeyFile client.pem"
+inside "echo '# ours' >>/etc/tlsramp/tlsramp.conf && tlsramp ctl $admin mode preferSSL"
+inside "$connects --duration 12s" >"$work/connects.log" 2>&1 &
+load=$!
+inside "apt-get install -y ./next.deb"
+now=$(inside "systemctl show --property=MainPID --value tlsramp")
+[ "$now" != "$main" ] || fail "the old process goes on"
+wait "$load" || fail "a client has noticed the upgrade: see $work/connects.log"
+cat "$work/connects.log"
 inside "systemctl is-active tlsramp && tail -1 /etc/tlsramp/tlsramp.conf | grep -q ours" || fail "the upgrade lost something"
-[ "$(inside "tlsramp ctl $admin mode")" = preferSSL ] || fail "the persisted mode is lost"
+[ "$(inside "tlsramp ctl $admin mode")" = preferSSL ] || fail "the mode is lost"
+[ "$(inside "systemctl show --property=NRestarts --value tlsramp")" = 0 ] || fail "the service was restarted"
+
+step "an upgrade to what cannot start"
+inside "cp /etc/tlsramp/tlsramp.conf keep.conf && echo 'nonsense: 1' >>/etc/tlsramp/tlsramp.conf"
+inside "apt-get install -y --reinstall ./next.deb" 2>&1 | tee "$work/refused.log"
+grep -q "has not replaced the running process" "$work/refused.log" || fail "the refusal is not shown"
+[ "$(inside "systemctl show --property=MainPID --value tlsramp")" = "$now" ] || fail "the running process is gone"
+inside "cp keep.conf /etc/tlsramp/tlsramp.conf && systemctl kill --kill-whom=main --signal=USR2 tlsramp && sleep 2"
+[ "$(inside "systemctl show --property=MainPID --value tlsramp")" != "$now" ] || fail "not replaced after the correction"
+inside "$connects --duration 1s" || fail "it does not serve"
+
+step "an upgrade without a takeover socket"
+inside "sed -i /takeover:/d /etc/tlsramp/tlsramp.conf && systemctl restart tlsramp"
+main=$(inside "systemctl show --property=MainPID --value tlsramp")
+inside "apt-get install -y --reinstall ./next.deb"
+[ "$(inside "systemctl show --property=MainPID --value tlsramp")" != "$main" ] || fail "the old process goes on"
+inside "systemctl is-active tlsramp && $connects --duration 1s" || fail "it does not serve"
 
 step "remove"
 inside "apt-get remove -y tlsramp"
