@@ -7,7 +7,8 @@ use super::workload::{WORKLOADS, Workload};
 
 /// Draws a picture that is readable on light and dark pages.
 pub(crate) fn render(measured: &Measured) -> String {
-    let proxies: Vec<Peer> = measured.peers.iter().copied().filter(|peer| *peer != Peer::Direct).collect();
+    let proxies: Vec<Peer> =
+        measured.peers.iter().copied().filter(|peer| *peer != Peer::Direct && !peer.logs()).collect();
     let (mut body, mut top) = (legend(&proxies), TOP);
     for workload in &WORKLOADS {
         let bars = bars(&measured.figures, workload, &proxies);
@@ -38,7 +39,7 @@ pub(crate) fn render(measured: &Measured) -> String {
 
 /// The length of each bar, and its label.
 fn bars(figures: &Figures, workload: &Workload, proxies: &[Peer]) -> Vec<(Peer, f64, String)> {
-    let best = figures.best(workload, proxies).and_then(|best| figures.cost(workload, best));
+    let best = figures.best(workload, proxies, Peer::counts).and_then(|best| figures.cost(workload, best));
     let Some(best) = best.filter(|best| best.median > 0.0) else { return Vec::new() };
     let bar = |peer: &Peer| {
         let cost = figures.cost(workload, *peer)?.median;
@@ -74,8 +75,8 @@ fn legend(proxies: &[Peer]) -> String {
 fn colour(peer: Peer) -> &'static str {
     match peer {
         Peer::Tlsramp => "#e8590c",
-        Peer::Haproxy => "#4c6ef5",
-        Peer::Nginx => "#2f9e44",
+        Peer::Haproxy | Peer::HaproxyLog => "#4c6ef5",
+        Peer::Nginx | Peer::NginxLog => "#2f9e44",
         Peer::Envoy => "#ae3ec9",
         Peer::Hitch => "#1098ad",
         Peer::Stunnel => "#a08020",

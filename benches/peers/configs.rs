@@ -1,4 +1,4 @@
-//! The peers' configuration files: two workers, TLS 1.2 and 1.3, session resumption, no access log; otherwise defaults
+//! The peers' configuration files: two workers, TLS 1.2 and 1.3, session resumption, no access log unless asked for; otherwise defaults
 //! (all peers set TCP_NODELAY by default). One port for TLS and one for plaintext, without a policy.
 
 use std::path::Path;
@@ -19,15 +19,19 @@ pub(crate) struct Place<'a> {
 
 pub(crate) const NGINX_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-pub(crate) fn haproxy(place: &Place<'_>) -> String {
+/// With `log`, a line for each connection goes to the standard output, which is a file.
+pub(crate) fn haproxy(place: &Place<'_>, log: bool) -> String {
     let Place { tls, plain, upstream, certs, .. } = place;
     let certificate = certs.both.display();
+    let (to, of) = if log { ("log stdout format raw local0 info", "log global\n    option tcplog") } else { ("", "") };
     format!(
         "global
+    {to}
     nbthread 2
     maxconn 9000
     ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
+    {of}
     mode tcp
     timeout connect 5s
     timeout client 1h
@@ -42,9 +46,19 @@ listen plain
     )
 }
 
-pub(crate) fn nginx(place: &Place<'_>) -> String {
+/// With `log`, a line for each connection goes to a file, through the buffer that nginx recommends.
+pub(crate) fn nginx(place: &Place<'_>, log: bool) -> String {
     let Place { tls, plain, upstream, certs, folder } = place;
     let (certificate, key, folder) = (certs.certificate.display(), certs.key.display(), folder.display());
+    let log = if log {
+        format!(
+            "log_format one '$time_iso8601 $remote_addr:$remote_port $upstream_addr $ssl_protocol $ssl_cipher \
+             $bytes_received $bytes_sent $session_time $status';
+    access_log {folder}/access.log one buffer=64k flush=1s;"
+        )
+    } else {
+        String::new()
+    };
     format!(
         "load_module {NGINX_MODULE};
 worker_processes 2;
@@ -53,6 +67,7 @@ pid {folder}/nginx.pid;
 error_log stderr error;
 events {{ worker_connections 9000; }}
 stream {{
+    {log}
     proxy_timeout 1h;
     server {{
         listen 127.0.0.1:{tls} ssl reuseport backlog=4096;

@@ -48,9 +48,9 @@ impl Figures {
         self.spread(workload, peer, |cell| cell.system)
     }
 
-    /// The peer with the lowest cost, among those to which the goals refer.
-    pub(crate) fn best(&self, workload: &Workload, peers: &[Peer]) -> Option<Peer> {
-        let costs = peers.iter().filter(|peer| peer.counts());
+    /// The peer with the lowest cost, of those that are `among` the wanted.
+    pub(crate) fn best(&self, workload: &Workload, peers: &[Peer], among: fn(Peer) -> bool) -> Option<Peer> {
+        let costs = peers.iter().filter(|peer| among(**peer));
         let costs = costs.filter_map(|peer| Some((self.cost(workload, *peer)?.median, *peer)));
         costs.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, peer)| peer)
     }

@@ -10,7 +10,9 @@
 //! | [`install`] | installing the peers |
 //! | [`floor`] | the cost of the cryptography alone |
 //! | [`rounds`] | the order of measurements |
-//! | [`storms`] | latency of established clients during storms of new ones |
+//! | [`storms`] [`crowd`] | latency of established clients during storms of new ones |
+//! | [`latency`] | the latency that a proxy adds to a request |
+//! | [`rest`] | start, memory and size without clients |
 //! | [`mongod`] | mongod's own TLS, against tlsramp in front of a plaintext mongod |
 //! | [`figures`] | medians, spreads, ratios |
 //! | [`page`] [`chart`] | Markdown, and a picture |
@@ -22,14 +24,17 @@
 
 mod chart;
 mod configs;
+mod crowd;
 mod figures;
 mod floor;
 mod install;
+mod latency;
 mod mongod;
 mod naive;
 mod options;
 mod page;
 mod peer;
+mod rest;
 mod rounds;
 mod storms;
 #[path = "../support/mod.rs"]

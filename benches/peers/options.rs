@@ -24,6 +24,10 @@ pub(crate) struct Options {
     pub(crate) with_mongod: bool,
     /// Whether storms are measured too.
     pub(crate) with_storms: bool,
+    /// Whether added latencies are measured too.
+    pub(crate) with_latency: bool,
+    /// Whether start, memory and size without clients are measured too.
+    pub(crate) with_rest: bool,
     pub(crate) install: bool,
 }
 
@@ -49,6 +53,8 @@ impl Options {
             mongod: file("mongod"),
             with_mongod: only.as_ref().is_none_or(|list| list.iter().any(|one| one == MONGOD)),
             with_storms: wanted(&workloads, STORMS),
+            with_latency: wanted(&workloads, LATENCY),
+            with_rest: wanted(&workloads, REST),
             install: matches.get_flag("install"),
         }
     }
@@ -74,7 +80,7 @@ fn command() -> Command {
         .arg(
             list("workloads")
                 .value_name("WORKLOAD,..")
-                .value_parser(WORKLOADS.iter().map(|workload| workload.key).chain([STORMS]).collect::<Vec<_>>())
+                .value_parser(WORKLOADS.iter().map(|workload| workload.key).chain([STORMS, LATENCY, REST]).collect::<Vec<_>>())
                 .help("Only these"),
         )
         .arg(file("markdown").help("Write the tables there, too"))
@@ -92,3 +98,5 @@ const ROUNDS: usize = 5;
 const SECONDS: f64 = 2.0;
 const MONGOD: &str = "mongod";
 const STORMS: &str = "storms";
+const LATENCY: &str = "latency";
+const REST: &str = "rest";

@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
+use super::crowd;
 use super::figures::{Cell, Spread};
+use super::latency::{LatencyRound, SETTINGS};
 use super::options::Options;
 use super::peer::Peer;
+use super::rest::Rest;
 use super::rounds::Measured;
 use super::storms::{Storm, StormRound};
 use super::support::machine;
@@ -27,7 +30,7 @@ pub(crate) fn render(options: &Options, measured: &Measured) -> String {
     );
     say(&grid(&main_table(options, measured, &proxies)));
     say(
-        "`of best`: tlsramp's cost divided by that of the cheapest of the five peers, the median of the rounds' ratios (least to most); `of naive`: divided by that of the proxy of tokio, tokio-rustls and `copy_bidirectional`.\n",
+        "`of best`: tlsramp's cost divided by that of the cheapest of the five peers, the median of the rounds' ratios (least to most); `of naive`: divided by that of the proxy of tokio, tokio-rustls and `copy_bidirectional`; `of best log`: by that of the cheaper of HAProxy and nginx with a log line for each connection in a file, which tlsramp always writes.\n",
     );
     for note in &measured.notes {
         say(&format!("- {note}"));
@@ -39,10 +42,23 @@ pub(crate) fn render(options: &Options, measured: &Measured) -> String {
         );
         say(&grid(&mongod_table(measured)));
     }
-    if !measured.storms.is_empty() {
+    if !measured.latencies.is_empty() {
         say(
-            "## Storms\n\n99th percentile of the latency of 32 established TLS clients, with the proxy on one core. `quiet`: without a storm. `handshakes`: the ratio to `quiet` (least to most) while 64 clients make full handshakes without pause. `ClientHellos`: this ratio while 64 clients send a ClientHello, read the answer and reset the connection.\n",
+            "## Latency added to a request\n\n5,000 requests a second, open loop: p50 / p99 / p99.9 in microseconds, less those of a connection to the server without a proxy in the same round; medians of the rounds.\n",
         );
+        say(&grid(&latency_table(measured, &proxies)));
+    }
+    if !measured.rests.is_empty() {
+        say(
+            "## Without clients\n\nFrom the start of the process until its ports accept connections; the proportional set size of its processes a second later; its program file, without shared libraries.\n",
+        );
+        say(&grid(&rest_table(measured, &proxies)));
+    }
+    if !measured.storms.is_empty() {
+        say(&format!(
+            "## Storms\n\n99th percentile of the latency of 32 established TLS clients, with the proxy on one core. `quiet`: without a storm. `handshakes`: the ratio to `quiet` (least to most) while 64 clients make full handshakes without pause, and how many they make in a second. `ClientHellos`: this ratio while 64 clients send a ClientHello, read the answer and reset the connection. `crowd`: this ratio while {} clients make full handshakes at the same time; `all in`: the seconds until each of these has an answer, and what this is in ratio to as many times the cost of a full handshake; `failed`: those without an answer, of all rounds.\n",
+            crowd::CLIENTS
+        ));
         say(&grid(&storms_table(measured, &proxies)));
     }
     say(
@@ -71,38 +87,95 @@ type Grid = Vec<Vec<String>>;
 
 fn main_table(options: &Options, measured: &Measured, proxies: &[Peer]) -> Grid {
     let head = ["workload".to_owned()].into_iter().chain(proxies.iter().map(|peer| peer.title().to_owned()));
-    let mut rows = vec![head.chain(["of best", "of naive", "goal", "met"].map(str::to_owned)).collect::<Vec<_>>()];
+    let mut rows = vec![
+        head.chain(["of best", "of naive", "goal", "met", "of best log", "goal", "met"].map(str::to_owned))
+            .collect::<Vec<_>>(),
+    ];
     for workload in &options.workloads {
         let figures = &measured.figures;
-        let best = figures.best(workload, proxies);
         let cost = |peer: &Peer| {
             let text = figures.cost(workload, *peer).map(|cost| number(cost.median, digits(workload)));
             text.unwrap_or_else(|| "-".into())
         };
         let mut row = vec![workload.title.to_owned()];
         row.extend(proxies.iter().map(cost));
-        let ratio = best.and_then(|best| figures.ratio(workload, Peer::Tlsramp, best));
+        let beside = |among| {
+            let best = figures.best(workload, proxies, among);
+            best.and_then(|best| figures.ratio(workload, Peer::Tlsramp, best))
+        };
+        let shown = |ratio: Option<Spread>| {
+            ratio.map_or("-".into(), |ratio| format!("{:.2} ({})", ratio.median, range(ratio, 2)))
+        };
+        let met = |ratio: Option<Spread>, goal: Option<f64>| match (ratio, goal) {
+            (Some(ratio), Some(goal)) if ratio.median <= goal => "yes".to_owned(),
+            (Some(_), Some(_)) => "no".to_owned(),
+            (None, _) | (_, None) => "-".to_owned(),
+        };
+        let (ratio, beside_logs) = (beside(Peer::counts), beside(Peer::logs));
         let naive = figures.ratio(workload, Peer::Tlsramp, Peer::Naive);
-        row.push(ratio.map_or("-".into(), |ratio| format!("{:.2} ({})", ratio.median, range(ratio, 2))));
+        row.push(shown(ratio));
         row.push(naive.map_or("-".into(), |naive| format!("{:.2}", naive.median)));
         row.push(format!("<= {:.2}", workload.goal));
-        let met = ratio.map(|ratio| if ratio.median <= workload.goal { "yes" } else { "no" });
-        row.push(met.unwrap_or("-").to_owned());
+        row.push(met(ratio, Some(workload.goal)));
+        row.push(shown(beside_logs));
+        row.push(workload.goal_beside_logs.map_or("-".into(), |goal| format!("<= {goal:.2}")));
+        row.push(met(beside_logs, workload.goal_beside_logs));
         rows.push(row);
     }
     rows
 }
 
 fn storms_table(measured: &Measured, proxies: &[Peer]) -> Grid {
-    let mut rows = vec![["", "quiet, us", "handshakes", "ClientHellos"].map(str::to_owned).to_vec()];
-    for peer in proxies {
+    let head =
+        ["", "quiet, us", "handshakes", "a second", "ClientHellos", "crowd", "all in, s", "of handshakes", "failed"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let handshake = WORKLOADS.iter().find(|workload| workload.key == "full-handshake");
+    for peer in proxies.iter().filter(|peer| !peer.logs()) {
         let ratio = |storm| {
             let ratio = StormRound::ratio(&measured.storms, *peer, storm);
             ratio.map_or("-".into(), |ratio| format!("{:.1} ({})", ratio.median, range(ratio, 1)))
         };
         let quiet = StormRound::quiet(&measured.storms, *peer);
         let quiet = quiet.map_or("-".into(), |quiet| number(quiet.median, 0));
-        rows.push(vec![peer.title().to_owned(), quiet, ratio(Storm::Handshakes), ratio(Storm::Hellos)]);
+        let mut row = vec![peer.title().to_owned(), quiet];
+        row.push(ratio(Storm::Handshakes));
+        let handshakes = StormRound::handshakes(&measured.storms, *peer);
+        row.push(handshakes.map_or("-".into(), |rate| number(rate.median, 0)));
+        row.extend([Storm::Hellos, Storm::Crowd].map(ratio));
+        let crowd = StormRound::crowd(&measured.storms, *peer);
+        let cost = handshake.and_then(|workload| measured.figures.cost(workload, *peer));
+        let costs = crowd
+            .zip(cost)
+            .map(|((all_in, _), cost)| format!("{:.2}", all_in.median / (cost.median / 1e6 * crowd::CLIENTS as f64)));
+        row.push(crowd.map_or("-".into(), |(all_in, _)| format!("{:.2} ({})", all_in.median, range(all_in, 2))));
+        row.push(costs.unwrap_or_else(|| "-".into()));
+        row.push(crowd.map_or("-".into(), |(_, failed)| failed.to_string()));
+        rows.push(row);
+    }
+    rows
+}
+
+fn latency_table(measured: &Measured, proxies: &[Peer]) -> Grid {
+    let proxies: Vec<Peer> = proxies.iter().copied().filter(|peer| !peer.logs()).collect();
+    let head = ["connections".to_owned()].into_iter().chain(proxies.iter().map(|peer| peer.title().to_owned()));
+    let mut rows = vec![head.collect::<Vec<_>>()];
+    for setting in SETTINGS {
+        let title = format!("{} {}", setting.connections, if setting.tls { "TLS" } else { "plaintext" });
+        let cells = proxies.iter().map(|peer| {
+            let added = LatencyRound::added(&measured.latencies, *peer, setting);
+            added.map_or("-".into(), |added| added.map(|one| format!("{:.0}", one.median)).join(" / "))
+        });
+        rows.push([title].into_iter().chain(cells).collect());
+    }
+    rows
+}
+
+fn rest_table(measured: &Measured, proxies: &[Peer]) -> Grid {
+    let mut rows = vec![["", "listening, ms", "memory, MB", "program, MB"].map(str::to_owned).to_vec()];
+    for peer in proxies.iter().filter(|peer| !peer.logs()) {
+        let Some(rest) = Rest::of(&measured.rests, *peer) else { continue };
+        let figures = rest.map(|one| format!("{:.1} ({})", one.median, range(one, 1)));
+        rows.push([peer.title().to_owned()].into_iter().chain(figures).collect());
     }
     rows
 }
@@ -136,7 +209,7 @@ fn kernel_table(options: &Options, measured: &Measured, proxies: &[Peer]) -> Gri
     for row in &mut rows {
         let workload = options.workloads.iter().find(|workload| workload.key == row[0]);
         let [ratio, goal] = workload.map_or(["of best".to_owned(), "goal".to_owned()], |workload| {
-            let best = figures.best(workload, proxies).and_then(|best| figures.cost(workload, best));
+            let best = figures.best(workload, proxies, Peer::counts).and_then(|best| figures.cost(workload, best));
             let ratio = system(workload, Peer::Tlsramp).zip(best).map(|(system, best)| system / best.median);
             [ratio.map_or("-".into(), |ratio| format!("{ratio:.2}")), format!("<= {:.2}", workload.goal)]
         });

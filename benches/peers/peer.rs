@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::configs::{self, Place};
 use super::install;
@@ -17,6 +18,10 @@ pub(crate) enum Peer {
     Envoy,
     Hitch,
     Stunnel,
+    /// HAProxy with a line in a log file for each connection, as tlsramp writes one.
+    HaproxyLog,
+    /// nginx with the same.
+    NginxLog,
     /// tokio-rustls with `copy_bidirectional`.
     Naive,
     /// No proxy: the clients connect to the server.
@@ -24,8 +29,18 @@ pub(crate) enum Peer {
 }
 
 /// All peers, in the order of the table's columns.
-pub(crate) const PEERS: [Peer; 8] =
-    [Peer::Haproxy, Peer::Nginx, Peer::Envoy, Peer::Hitch, Peer::Stunnel, Peer::Naive, Peer::Tlsramp, Peer::Direct];
+pub(crate) const PEERS: [Peer; 10] = [
+    Peer::Haproxy,
+    Peer::Nginx,
+    Peer::Envoy,
+    Peer::Hitch,
+    Peer::Stunnel,
+    Peer::HaproxyLog,
+    Peer::NginxLog,
+    Peer::Naive,
+    Peer::Tlsramp,
+    Peer::Direct,
+];
 
 impl Peer {
     pub(crate) fn key(self) -> &'static str {
@@ -36,6 +51,8 @@ impl Peer {
             Peer::Envoy => "envoy",
             Peer::Hitch => "hitch",
             Peer::Stunnel => "stunnel",
+            Peer::HaproxyLog => "haproxy-log",
+            Peer::NginxLog => "nginx-log",
             Peer::Naive => "naive",
             Peer::Direct => "direct",
         }
@@ -49,6 +66,8 @@ impl Peer {
             Peer::Envoy => "Envoy",
             Peer::Hitch => "hitch",
             Peer::Stunnel => "stunnel",
+            Peer::HaproxyLog => "HAProxy, log",
+            Peer::NginxLog => "nginx, log",
             Peer::Naive => "naive tokio",
             Peer::Direct => "direct",
         }
@@ -58,8 +77,13 @@ impl Peer {
     pub(crate) fn counts(self) -> bool {
         match self {
             Peer::Haproxy | Peer::Nginx | Peer::Envoy | Peer::Hitch | Peer::Stunnel => true,
-            Peer::Tlsramp | Peer::Naive | Peer::Direct => false,
+            Peer::Tlsramp | Peer::HaproxyLog | Peer::NginxLog | Peer::Naive | Peer::Direct => false,
         }
+    }
+
+    /// Whether this is a peer with a log of its connections. It is measured by connection only.
+    pub(crate) fn logs(self) -> bool {
+        matches!(self, Peer::HaproxyLog | Peer::NginxLog)
     }
 
     /// # Errors
@@ -68,9 +92,9 @@ impl Peer {
         let installed = |name: &str| require::command(name).map_err(|why| format!("{why}; --install"));
         match self {
             Peer::Tlsramp => Ok(tlsramp.to_owned()),
-            Peer::Haproxy => installed("haproxy"),
-            Peer::Nginx if Path::new(configs::NGINX_MODULE).exists() => installed("nginx"),
-            Peer::Nginx => Err(format!("no {}; --install", configs::NGINX_MODULE)),
+            Peer::Haproxy | Peer::HaproxyLog => installed("haproxy"),
+            Peer::Nginx | Peer::NginxLog if Path::new(configs::NGINX_MODULE).exists() => installed("nginx"),
+            Peer::Nginx | Peer::NginxLog => Err(format!("no {}; --install", configs::NGINX_MODULE)),
             Peer::Envoy => install::envoy(),
             Peer::Hitch => installed("hitch"),
             Peer::Stunnel => installed("stunnel4"),
@@ -88,12 +112,14 @@ impl Peer {
             let (by_tls, tls) = tlsramp::serve(Some(certs), folder.path())?;
             return Ok(Started {
                 proxy: None,
+                listening: Duration::ZERO,
                 plain: Some(upstream),
                 tls,
                 _servers: vec![server, by_tls],
                 _folder: folder,
             });
         }
+        let began = Instant::now();
         let (proxy, plain, tls) = if self == Peer::Tlsramp {
             let workers = ["--workers", "2"];
             let (proxy, places) = tlsramp::proxy(&program, certs, upstream, "preferSSL", &workers, folder.path())?;
@@ -106,14 +132,23 @@ impl Peer {
             proxy.wait_for(&[Some(tls), plain].into_iter().flatten().collect::<Vec<_>>())?;
             (proxy, plain, tls)
         };
-        Ok(Started { proxy: Some(proxy), plain, tls, _servers: vec![server], _folder: folder })
+        Ok(Started {
+            proxy: Some(proxy),
+            listening: began.elapsed(),
+            plain,
+            tls,
+            _servers: vec![server],
+            _folder: folder,
+        })
     }
 
     /// Starts the peer's program. Returns whether it has a port for plaintext.
     fn run(self, program: &Path, place: &Place<'_>) -> Result<(Running, bool), String> {
         let (text, args, plain) = match self {
-            Peer::Haproxy => (configs::haproxy(place), vec!["-db", "-f", CONFIG], true),
-            Peer::Nginx => (configs::nginx(place), vec!["-p", ".", "-e", "stderr", "-c", CONFIG], true),
+            Peer::Haproxy | Peer::HaproxyLog => (configs::haproxy(place, self.logs()), vec!["-db", "-f", CONFIG], true),
+            Peer::Nginx | Peer::NginxLog => {
+                (configs::nginx(place, self.logs()), vec!["-p", ".", "-e", "stderr", "-c", CONFIG], true)
+            }
             Peer::Envoy => (configs::envoy(place), ENVOY_ARGS.to_vec(), true),
             Peer::Hitch => (configs::hitch(place), vec!["--config", CONFIG], false),
             Peer::Stunnel => (configs::stunnel(place), vec![CONFIG], false),
@@ -137,6 +172,8 @@ impl Peer {
 pub(crate) struct Started {
     /// Declared first, so that it ends before its server.
     proxy: Option<Running>,
+    /// How long it took until its ports accepted connections.
+    pub(crate) listening: Duration,
     pub(crate) plain: Option<u16>,
     pub(crate) tls: u16,
     _servers: Vec<Running>,

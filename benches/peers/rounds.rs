@@ -6,9 +6,11 @@ use std::path::Path;
 
 use super::figures::{Cell, Figures};
 use super::floor::{self, Floor};
+use super::latency::LatencyRound;
 use super::mongod;
 use super::options::Options;
 use super::peer::{Peer, Started};
+use super::rest::Rest;
 use super::storms::StormRound;
 use super::support::{Certs, Load, Report, tlsramp};
 use super::workload::{Unit, Workload};
@@ -23,6 +25,8 @@ pub(crate) struct Measured {
     pub(crate) agreed: Vec<(Peer, String)>,
     pub(crate) mongod: Vec<mongod::Row>,
     pub(crate) storms: Vec<StormRound>,
+    pub(crate) latencies: Vec<LatencyRound>,
+    pub(crate) rests: Vec<Rest>,
     /// Reasons for missing figures in the tables.
     pub(crate) notes: Vec<String>,
 }
@@ -69,22 +73,41 @@ pub(crate) fn run(options: &Options) -> Result<Measured, String> {
                 .unwrap_or_else(|why| note(&mut notes, format!("mongod, round {}: {why}", round + 1)));
         }
     }
-    let mut storms = Vec::new();
-    for round in 0..if options.with_storms { options.rounds } else { 0 } {
-        for turn in 0..field.len() {
-            let (peer, started) = &field[(turn + round) % field.len()];
-            if *peer != Peer::Direct {
-                say(&format!("round {}/{}: storms, {}", round + 1, options.rounds, peer.title()));
-                match StormRound::measure(options, &certs, *peer, started) {
-                    Ok(measured) => storms.push(measured),
-                    Err(why) => note(&mut notes, format!("{}, storms, round {}: {why}", peer.title(), round + 1)),
+    let mut turns = |wanted: bool, what: &str, measure: &mut dyn FnMut(Peer, &Started, usize) -> Result<(), String>| {
+        for round in 0..if wanted { options.rounds } else { 0 } {
+            for turn in 0..field.len() {
+                let (peer, started) = &field[(turn + round) % field.len()];
+                if peer.logs() {
+                    continue;
                 }
+                say(&format!("round {}/{}: {what}, {}", round + 1, options.rounds, peer.title()));
+                measure(*peer, started, round).unwrap_or_else(|why| {
+                    note(&mut notes, format!("{}, {what}, round {}: {why}", peer.title(), round + 1));
+                });
             }
         }
-    }
+    };
+    let (mut latencies, mut rests, mut storms) = (Vec::new(), Vec::new(), Vec::new());
+    turns(options.with_latency, "latency", &mut |peer, started, round| {
+        latencies.push(LatencyRound::measure(options, &certs, peer, started, round)?);
+        Ok(())
+    });
+    turns(options.with_rest, "rest", &mut |peer, _, _| {
+        if peer != Peer::Direct {
+            rests.push(Rest::measure(options, &certs, peer)?);
+        }
+        Ok(())
+    });
+    // Last, because it leaves the proxies on one core.
+    turns(options.with_storms, "storms", &mut |peer, started, _| {
+        if peer != Peer::Direct {
+            storms.push(StormRound::measure(options, &certs, peer, started)?);
+        }
+        Ok(())
+    });
     let peers = field.iter().map(|(peer, _)| *peer).collect();
     let mongod = behind.map(mongod::Bench::rows).unwrap_or_default();
-    Ok(Measured { peers, figures, floors, agreed, mongod, storms, notes })
+    Ok(Measured { peers, figures, floors, agreed, mongod, storms, latencies, rests, notes })
 }
 
 /// Makes one measurement; `None` if the peer does not support the workload.
@@ -95,6 +118,9 @@ fn cell(
     started: &Started,
     workload: &Workload,
 ) -> Result<Option<Cell>, String> {
+    if peer.logs() && !workload.is_per_connection() {
+        return Ok(None);
+    }
     let fresh = match workload.unit {
         Unit::Memory if peer == Peer::Direct => return Ok(None),
         Unit::Memory => Some(peer.start(&options.tlsramp, certs)?),

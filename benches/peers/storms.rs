@@ -13,17 +13,30 @@ use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use socket2::SockRef;
 
+use super::crowd::{self, Crowd};
 use super::figures::Spread;
 use super::floor;
 use super::options::Options;
 use super::peer::{Peer, Started};
 use super::support::{Certs, Load, tlsramp};
 
-/// One round of one peer: the 99th percentile of the established clients in microseconds, for each of [`STORMS`].
+/// One round of one peer: the 99th percentile of the established clients in microseconds, for each of [`STORMS`], and what
+/// became of the clients that connect at the same time.
 #[derive(Debug)]
 pub(crate) struct StormRound {
     pub(crate) peer: Peer,
     p99: [f64; STORMS.len()],
+    /// Handshakes per second of the clients that make them without pause.
+    handshakes: f64,
+    crowd: Crowd,
+}
+
+/// What became of the clients of a storm.
+#[derive(Debug)]
+enum Stormed {
+    Nothing,
+    Handshakes(f64),
+    Crowd(Crowd),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +47,11 @@ pub(crate) enum Storm {
     Handshakes,
     /// 64 clients send the same ClientHello, and reset the connection at the answer.
     Hellos,
+    /// [`crowd::CLIENTS`] clients make full handshakes at the same time, and stay.
+    Crowd,
 }
 
-pub(crate) const STORMS: [Storm; 3] = [Storm::Quiet, Storm::Handshakes, Storm::Hellos];
+pub(crate) const STORMS: [Storm; 4] = [Storm::Quiet, Storm::Handshakes, Storm::Hellos, Storm::Crowd];
 
 impl StormRound {
     /// # Errors
@@ -48,11 +63,17 @@ impl StormRound {
         started: &Started,
     ) -> Result<StormRound, String> {
         started.processes().into_iter().try_for_each(keep_on_first_core)?;
-        let mut p99 = [0.0; STORMS.len()];
+        let (mut p99, mut handshakes, mut crowd) = ([0.0; STORMS.len()], 0.0, None);
         for (storm, cell) in STORMS.into_iter().zip(&mut p99) {
-            *cell = established(options, certs, started.tls, storm)?;
+            let stormed;
+            (*cell, stormed) = established(options, certs, started.tls, storm)?;
+            match stormed {
+                Stormed::Nothing => {}
+                Stormed::Handshakes(rate) => handshakes = rate,
+                Stormed::Crowd(one) => crowd = Some(one),
+            }
         }
-        Ok(StormRound { peer, p99 })
+        Ok(StormRound { peer, p99, handshakes, crowd: crowd.ok_or("no clients came")? })
     }
 
     /// Median and spread of the latency during a storm, in ratio to the quiet one of the same round.
@@ -61,13 +82,25 @@ impl StormRound {
         Spread::over(of_peer.map(|round| round.p99[storm as usize] / round.p99[Storm::Quiet as usize]))
     }
 
+    /// Median and spread of the seconds until all of the clients that connect at the same time had an answer, and how many
+    /// had none, in all rounds.
+    pub(crate) fn crowd(rounds: &[StormRound], peer: Peer) -> Option<(Spread, usize)> {
+        let of_peer = || rounds.iter().filter(|round| round.peer == peer).map(|round| round.crowd);
+        Some((Spread::over(of_peer().map(|crowd| crowd.all_in))?, of_peer().map(|crowd| crowd.failed).sum()))
+    }
+
+    pub(crate) fn handshakes(rounds: &[StormRound], peer: Peer) -> Option<Spread> {
+        Spread::over(rounds.iter().filter(|round| round.peer == peer).map(|round| round.handshakes))
+    }
+
     pub(crate) fn quiet(rounds: &[StormRound], peer: Peer) -> Option<Spread> {
         Spread::over(rounds.iter().filter(|round| round.peer == peer).map(|round| round.p99[Storm::Quiet as usize]))
     }
 }
 
-/// Measures 32 established clients during a storm.
-fn established(options: &Options, certs: &Certs, port: u16, storm: Storm) -> Result<f64, String> {
+/// Measures 32 established clients during a storm. Returns the 99th percentile of their latency, and what became of the
+/// storm's clients.
+fn established(options: &Options, certs: &Certs, port: u16, storm: Storm) -> Result<(f64, Stormed), String> {
     let (program, stop) = (tlsramp::program(), AtomicBool::new(false));
     let load = |args, duration| Load {
         program: &program,
@@ -80,29 +113,38 @@ fn established(options: &Options, certs: &Certs, port: u16, storm: Storm) -> Res
     };
     let hello = hello(certs)?;
     thread::scope(|scope| {
-        let storming = match storm {
-            Storm::Quiet => None,
-            Storm::Handshakes => {
-                let handshakes = load(&HANDSHAKES, options.span + WARM_UP);
-                Some(scope.spawn(move || handshakes.run().map(drop)))
-            }
-            Storm::Hellos => {
-                for _ in 0..CLIENTS {
-                    scope.spawn(|| flood(port, &hello, &stop));
+        let storming =
+            match storm {
+                Storm::Quiet => None,
+                Storm::Handshakes => {
+                    let handshakes = load(&HANDSHAKES, options.span + WARM_UP);
+                    Some(scope.spawn(move || {
+                        handshakes.run().map(|report| Stormed::Handshakes(report.operations_per_second))
+                    }))
                 }
-                None
-            }
-        };
+                Storm::Crowd => Some(scope.spawn(|| {
+                    thread::sleep(WARM_UP);
+                    crowd::come(certs, port).map(Stormed::Crowd)
+                })),
+                Storm::Hellos => {
+                    for _ in 0..CLIENTS {
+                        scope.spawn(|| flood(port, &hello, &stop));
+                    }
+                    None
+                }
+            };
         let report = load(&ESTABLISHED, options.span).run();
         stop.store(true, Ordering::Relaxed);
-        if let Some(Err(why)) = storming.and_then(|storming| storming.join().ok()) {
-            return Err(why);
-        }
+        let stormed = match storming.map(thread::ScopedJoinHandle::join) {
+            Some(Ok(stormed)) => stormed?,
+            Some(Err(_)) => return Err("the storm has panicked".to_owned()),
+            None => Stormed::Nothing,
+        };
         let report = report?;
         if report.failed() > 0 {
             return Err(format!("{} established clients failed: {}", report.failed(), report.errors_text()));
         }
-        Ok(report.latency.p99)
+        Ok((report.latency.p99, stormed))
     })
 }
 

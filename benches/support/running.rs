@@ -52,7 +52,7 @@ impl Running {
         let deadline = Instant::now() + START_LIMIT;
         for port in ports {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
-            while TcpStream::connect_timeout(&address, LOOK * 10).is_err() {
+            while TcpStream::connect_timeout(&address, LOOK * 200).is_err() {
                 let ended = self.child.try_wait().map_err(|error| error.to_string())?;
                 if let Some(status) = ended {
                     return Err(format!("{} has ended ({status}): {}", self.name, self.last_words()));
@@ -118,4 +118,4 @@ impl Drop for Running {
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// Longer than a proxy without connections takes to end.
 const END_LIMIT: Duration = Duration::from_secs(3);
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(1);
