@@ -259,8 +259,8 @@ pub(super) static TABLE: &[OptionSpec] = &[
         .default("60s")
         .help(
             "How long a stop waits for open connections, inbound first, then outbound, before it cuts them off, \
-             up to 86400s; 0 means no limit. Idle connections are closed at once, and connections of a replica set \
-             at the end of their request or transaction.",
+             up to 86400s; 0 means no limit. Connections that have been idle for a second are closed at once, and \
+             those of a replica set at the end of their request or transaction.",
         ),
     reloadable(Key::OnSilence, LIMITS, &["onSilence"], &["proxy.onSilence"], Value("wait|close")).default("wait").help(
         "How to handle clients that connect and send nothing. wait: keep them, as mongod does. close: \

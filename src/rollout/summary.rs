@@ -61,8 +61,8 @@ pub(super) fn advice(halt: &Halt) -> &'static str {
              modes"
         }
         Halt::Failed(_) => {
-            "every node stays in its mode, and these modes work together; check that node, then run the same command \
-             again to continue, or with --rollback to go back"
+            "every node stays in its mode; check that node, then run the same command again to continue, or with \
+             --rollback to go back"
         }
         Halt::TakenBack(_) => "check that node, then start again",
         Halt::Interrupted => {

@@ -320,7 +320,7 @@ fn nobody_notices_under_load() {
     let storm = Storm::start(port.address(), rate);
     thread::sleep(Duration::from_secs(1));
     let quiet = storm.taken();
-    let (mut longest, mut too_late) = (Duration::ZERO, 0);
+    let (mut longest, mut too_late, began_all) = (Duration::ZERO, 0, Instant::now());
     for round in 0..rounds {
         // A process that is killed while it starts. One that has replaced the old one already is the next one.
         let mut new = ProxyBuilder::new(&args).launch();
@@ -349,7 +349,8 @@ fn nobody_notices_under_load() {
     let report: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     println!("{rounds} replacements; the slowest old process took {longest:?} to end");
     println!("new processes killed before they were ready: {}", rounds - too_late);
-    println!("connects before: {}; during: {}", shown(quiet), shown(busy));
+    let during = began_all.elapsed().as_secs_f64();
+    println!("connects before: {}; during {during:.1} s: {}", shown(quiet), shown(busy));
     println!("application: {} {}", report["done"], report["created"]);
     assert_eq!(failed, Vec::<String>::new());
     assert_eq!(report["errors"], json!([]), "{report}");

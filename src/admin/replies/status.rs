@@ -46,7 +46,8 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     /// The known members of the set.
     pub members: Vec<MemberStatus>,
-    /// Whether the interception rules are in force; `None` if they were never expected and never seen.
+    /// Whether the interception rules are in force; `None` before the first check, or if no
+    /// rules are expected.
     pub redirect: Option<bool>,
     /// Connections that bypass this proxy: the first hundred.
     pub bypass: Vec<BypassStatus>,
