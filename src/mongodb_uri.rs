@@ -121,9 +121,9 @@ fn option(name: &str, value: &str) -> Result<Vec<String>, String> {
     Err(format!("its option {name} is not supported; tls, {known} are"))
 }
 
-/// Decodes percent-encoding (RFC 3986 section 2.1).
+/// Decodes percent-encoding (RFC 3986 section 2.1). The error does not show the text, which may be a password.
 fn decoded(text: &str) -> Result<String, String> {
-    let wrong = || format!("{text:?} is not percent-encoded UTF-8");
+    let wrong = || "a part of it is not percent-encoded UTF-8; write % as %25".to_owned();
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {

@@ -208,14 +208,17 @@ async fn until_stopped(app: App, signals: &mut Signals, manager: &ServiceManager
 async fn served(app: &App, signals: &mut Signals, manager: &ServiceManager, proxy: &ProxyStatus) -> bool {
     let starting = Arc::new(AtomicBool::new(false));
     let mut replaced = pin!(replaced(app, manager, proxy));
-    loop {
-        let Signals { hangup, terminate, interrupt, rotate_log, start_next } = &mut *signals;
-        let reloads = async {
+    let Signals { hangup, terminate, interrupt, rotate_log, start_next } = signals;
+    // One future for all reloads, so that another signal does not end the report of a reload in progress.
+    let mut reloads = pin!(async {
+        loop {
             hangup.recv().await;
             manager.reloading().await;
             let done = reload(app).await;
             manager.reloaded(done, proxy).await;
-        };
+        }
+    });
+    loop {
         // A stop does not wait for a reload in progress.
         tokio::select! {
             _ = terminate.recv() => return false,
@@ -236,7 +239,7 @@ async fn served(app: &App, signals: &mut Signals, manager: &ServiceManager, prox
                     tracing::warn!(signal, "signal ignored: a new process can replace this one only with --takeover");
                 }
             },
-            () = reloads => {}
+            never = &mut reloads => match never {},
         }
     }
 }

@@ -28,11 +28,10 @@ pub struct Identity {
     pub serial: String,
     /// `notAfter` in seconds since 1970.
     pub not_after: i64,
-    /// Whether its extended key usage allows its use by a client: there is none, or it contains `clientAuth` or
-    /// `anyExtendedKeyUsage`.
+    /// Whether its extended key usage allows its use by a client: there is none, or it contains `clientAuth`.
+    /// `anyExtendedKeyUsage` alone is refused by OpenSSL, and so by mongod, and by tlsramp.
     pub client_auth: bool,
-    /// Whether its extended key usage allows its use by a server: there is none, or it contains `serverAuth` or
-    /// `anyExtendedKeyUsage`.
+    /// The same for a server and `serverAuth`.
     pub server_auth: bool,
 }
 
@@ -130,8 +129,8 @@ impl Facts {
             serial: certificate.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect(),
             not_after: validity.not_after.timestamp(),
             has_names: certificate.subject_alternative_name().map_err(|_| unreadable())?.is_some(),
-            client_auth: usage.is_none_or(|usage| usage.any || usage.client_auth),
-            server_auth: usage.is_none_or(|usage| usage.any || usage.server_auth),
+            client_auth: usage.is_none_or(|usage| usage.client_auth),
+            server_auth: usage.is_none_or(|usage| usage.server_auth),
         })
     }
 }
