@@ -166,6 +166,8 @@ main=$(inside "systemctl show --property=MainPID --value tlsramp")
 inside "apt-get install -y --reinstall ./next.deb"
 [ "$(inside "systemctl show --property=MainPID --value tlsramp")" != "$main" ] || fail "the old process goes on"
 inside "systemctl is-active tlsramp && $connects --duration 1s" || fail "it does not serve"
+inside "journalctl --unit=tlsramp" >"$work/journal.log"
+if grep "code=killed" "$work/journal.log"; then fail "systemd has killed a process instead of waiting for its drain"; fi
 
 step "remove"
 inside "apt-get remove -y tlsramp"
