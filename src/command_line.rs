@@ -12,7 +12,13 @@ use crate::{app, ctl, demo, load, mongodb_uri, netfilter, rollout};
 
 /// Runs the command that the arguments name. Arguments that are not understood give exit code 2.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match mongodb_uri::expand(arguments) {
+    let mut arguments = arguments.into_iter().peekable();
+    let program = arguments.next();
+    // No command for users: a running process starts the next one by it.
+    if arguments.next_if(|first| *first == *app::START_NEXT).is_some() {
+        return app::start_detached(arguments);
+    }
+    let arguments = match mongodb_uri::expand(program.into_iter().chain(arguments)) {
         Ok(arguments) => arguments,
         Err(why) => {
             eprintln!("tlsramp: {why}");

@@ -22,3 +22,4 @@ pub use command::{check_command, run_command};
 pub use run::{check, run};
 pub use signals::Signals;
 pub use start::{App, StartError};
+pub use takeover::{START_NEXT, start_detached};

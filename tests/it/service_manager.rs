@@ -92,6 +92,9 @@ fn the_manager_follows_to_the_next_process() {
     manager.wait("RELOADING=1");
     let started = proxy.wait_log(|line| line["message"] == "started a new process to replace this one", SOON);
     let pid = started["pid"].as_u64().unwrap();
+    // systemd does not wait for a main process that is another process's child.
+    let parent = procfs::process::Process::new(i32::try_from(pid).unwrap()).unwrap().stat().unwrap().ppid;
+    assert_ne!(u64::try_from(parent).unwrap(), u64::from(proxy.pid()));
     manager.wait(&format!("MAINPID={pid}"));
     let told = manager.wait("READY=1");
     assert!(told.contains("STATUS=disabled, 0 connections open"), "{told}");

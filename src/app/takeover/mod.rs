@@ -20,6 +20,7 @@ mod take;
 
 pub(super) use give::replaced;
 pub(super) use spawn::start_next;
+pub use spawn::{START_NEXT, start_detached};
 pub(super) use take::Taking;
 
 use std::net::SocketAddr;
