@@ -248,9 +248,8 @@ impl HalfRelay {
         Poll::Ready(Ok(HalfStep::Moved(bytes.len())))
     }
 
-    /// Whether the next bytes go through a pipe: a bulk transfer is in progress, the tap need not see them, both
-    /// streams send on their sockets unchanged, and a pipe is available. For short transfers, a read and a write cost
-    /// less.
+    /// Whether the next bytes go through a pipe: a bulk transfer between two sockets is in progress, the tap need not
+    /// see them, and a pipe is available. For short transfers, a read and a write cost less.
     fn splices<R: RelayStream, W: RelayStream, T: RelayTap>(&mut self, source: &R, sink: &W, tap: &T) -> bool {
         let fit = self.is_busy()
             && tap.unseen(self.direction) >= RELAY_BUFFER
