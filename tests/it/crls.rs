@@ -200,7 +200,7 @@ fn lists_that_are_not_supported_are_refused_in_words() {
     let rows = [
         ("delta", "2.5.29.27 = critical,ASN1:INTEGER:1\n".to_owned(), "is a delta CRL", [true, false]),
         ("indirect", point("indirectCRL = TRUE"), "is an indirect CRL", [false, false]),
-        ("users", point("onlyuser = TRUE"), "only onlyContainsUserCerts", [true, false]),
+        ("users", point("onlyuser = TRUE"), "onlyContainsUserCerts alone", [true, false]),
         ("cas", point("onlyCA = TRUE"), "issuingDistributionPoint without a fullname", [false, false]),
         ("attributes", point("onlyAA = TRUE"), "covers attribute certificates only", [false, false]),
         ("reasons", point("onlysomereasons = keyCompromise"), "covers some revocation reasons only", [false, false]),
