@@ -108,8 +108,8 @@ impl BoundServer {
         let BoundServer { tcp, unix } = self;
         let keeps_copies = controller.view().settings().admin.takeover.is_some();
         let copies = tcp.iter().filter(|_| keeps_copies);
-        // An address without a copy cannot be taken over. A copy fails for lack of descriptors, which is reported where
-        // the listeners of the routes are copied.
+        // An address without a copy cannot be taken over. A copy fails for lack of descriptors. The copies of the
+        // routes' listeners, made just before, then usually fail too, and that is reported.
         let copies = copies.filter_map(|(_, address, listener)| Some((*address, listener.try_clone().ok()?))).collect();
         let bound: Vec<_> = tcp.iter().map(|(listener_kind, address, _)| (route(*listener_kind), *address)).collect();
         controller.view().set_admin_addresses(&bound);
@@ -268,7 +268,8 @@ fn route(listener_kind: ListenerKind) -> Arc<str> {
     }
 }
 
-/// The connection limit: at most `most`, fewer if the descriptors that are reserved for all listeners do not suffice.
+/// The connection limit: `most`, or proportionally fewer, but at least one, if a quarter of the process's descriptors is
+/// less than `DOOR_DESCRIPTORS`.
 fn share(most: usize) -> usize {
     let kept = usize::try_from((descriptor_limit() / 4).min(DOOR_DESCRIPTORS)).unwrap_or_default();
     let all = usize::try_from(DOOR_DESCRIPTORS).unwrap_or(usize::MAX);

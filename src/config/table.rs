@@ -216,13 +216,13 @@ pub(super) static TABLE: &[OptionSpec] = &[
              on), or none. TLS 1.0 and 1.1 are always disabled.",
     ),
     reloadable(Key::MaxIncoming, LIMITS, &["maxIncomingConnections"], &["net.maxIncomingConnections"], Value("COUNT"))
-        .default("(80 % of what the descriptor limit allows, less what waiting connections need)")
+        .default("(80 % of the connections that the descriptor limit allows, less one for every two that may wait)")
         .help(
             "Maximum number of open inbound connections, 1 to 1000000, silent ones included. Up to 1024 \
              further connections wait for a slot. If a member waits, or a client that has sent something, \
-             tlsramp may close a silent connection for it: the oldest one of the address with the most silent \
-             connections, if it has been silent for over 10 s. The last silent connection of an address and the \
-             connections of members are never closed for this.",
+             tlsramp may close a silent connection for it: the oldest one of the address (for IPv6: the /64 network) with \
+             the most silent connections, if it has been silent for over 10 s. The last silent connection of an \
+             address or network and the connections of members are never closed for this.",
         ),
     reloadable(Key::MaxPerIp, LIMITS, &["maxConnectionsPerIp"], &["proxy.maxConnectionsPerIp"], Value("COUNT"))
         .default("(no limit)")
@@ -259,8 +259,9 @@ pub(super) static TABLE: &[OptionSpec] = &[
         .default("60s")
         .help(
             "How long a stop waits for open connections, inbound first, then outbound, before it cuts them off, \
-             up to 86400s; 0 means no limit. Connections that have been idle for a second are closed at once, and \
-             those of a replica set at the end of their request or transaction.",
+             up to 86400s; 0 means no limit. Connections that have been idle for a second are closed at once; busy \
+             ones at the end of their request or transaction if their server is a member of a replica set, and \
+             otherwise once they are idle.",
         ),
     reloadable(Key::OnSilence, LIMITS, &["onSilence"], &["proxy.onSilence"], Value("wait|close")).default("wait").help(
         "How to handle clients that connect and send nothing. wait: keep them, as mongod does. close: \

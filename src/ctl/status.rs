@@ -127,7 +127,7 @@ fn clients(status: &Status) -> StyledText {
         if inventory.unmoved == 1 { ("has", "connects", "is") } else { ("have", "connect", "are") };
     let text = match (inventory.rows, inventory.unmoved) {
         (0, _) => return "none seen yet".into(),
-        (rows, 0) => return format!("{rows} seen, all moved to TLS or accepted").into(),
+        (rows, 0) => return format!("{rows} seen, none is a blocker").into(),
         (rows, unmoved) if refused => format!("{rows} seen, {unmoved} {have} not moved to TLS and {are} refused now"),
         (rows, unmoved) => format!("{rows} seen, {unmoved} still {connect} without TLS"),
     };

@@ -16,8 +16,8 @@ pub const PROBE_CONNECTIONS: usize = 64;
 /// closed yet. If a quarter of the descriptors is less than this, that quarter is reserved, and the connection limits
 /// above shrink in proportion.
 pub const DOOR_DESCRIPTORS: u64 = 256;
-/// Timeout from accept until the admin port has detected a client's protocol, and timeout of the TLS handshake before
-/// that. Each takes a few round trips of less than a second.
+/// Timeout of each step of a new admin connection: until its first bytes show TLS or plaintext, the TLS handshake, and
+/// until its bytes show MongoDB or HTTP. Each takes a few round trips of less than a second.
 pub const ADMIN_OPENING: Duration = Duration::from_secs(10);
 /// Timeout from the first to the last byte of a command or of an HTTP request's body.
 pub const ADMIN_REQUEST: Duration = Duration::from_secs(10);
@@ -73,7 +73,7 @@ pub const EVENT_SAMPLE_TICKS: u32 = 4;
 pub const EVENT_READY: Duration = Duration::from_secs(30);
 /// Shortest time from one check of the blockers to the next: a check looks at all TCP connections of the host.
 pub const EVENT_READY_PAUSE: Duration = Duration::from_millis(500);
-/// Number of samples of the chart that are kept as taken: a quarter of an hour. Each has 48 bytes.
+/// Number of recent samples of the chart that are all kept, one a second: a quarter of an hour. Each has 48 bytes.
 pub const EVENT_SAMPLES: usize = 900;
 /// Number of older samples that are kept, one a minute: a day.
 pub const EVENT_MINUTES: usize = 1440;

@@ -56,7 +56,8 @@ pub const RECYCLE_WAIT_MOST: Duration = Duration::from_secs(600);
 /// Interval at which the certificates of established clients are verified again, even if our own trust material has not
 /// changed, because certificates expire.
 pub const CERTIFICATES_RECHECK: Duration = Duration::from_secs(3600);
-/// Changes kept in the history: enough for many rollouts of four steps each, including failed attempts.
+/// Changes kept in the history: enough for many rollouts, each with three changes of mode and a lease, including
+/// failed attempts.
 pub const HISTORY_ENTRIES: usize = 200;
 /// Longest text of a history entry, in characters: enough for a refusal with its first reasons. The log has the full
 /// text.
@@ -101,7 +102,7 @@ pub const MANAGER_WAIT: Duration = Duration::from_secs(1);
 /// How long a handover waits for changes in progress. Those that probe servers take the longest.
 pub const TAKEOVER_FREEZE: Duration = Duration::from_secs(10);
 /// How long the replaced process waits for the next message of the new one, which meanwhile opens the listeners that
-/// need capabilities, drops these, and reads its files again.
+/// need capabilities, drops the capabilities, and reads its files again.
 pub const TAKEOVER_PREPARE: Duration = Duration::from_secs(60);
 /// How long the replaced process stays frozen until the new one is ready. In that time, the new one starts its workers
 /// and opens new listeners.

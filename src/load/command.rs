@@ -102,8 +102,8 @@ fn how_much() -> Vec<Arg> {
             .default_value("16")
             .help("Number of concurrent clients, each with its own connection"),
         Arg::new(RATE).long(RATE).value_name("PER_SECOND").value_parser(value_parser!(u32).range(1..)).help(
-            "Open loop: operations per second over all clients, also while the server stalls. Latency counts from the \
-             time at which an operation is due. Without this option, each client starts an operation when its previous \
+            "Open loop: operations per second that are due, over all clients. A client whose last operation has not ended \
+             starts the next one late; its latency counts from the time at which it was due. Without this option, each client starts an operation when its previous \
              one has ended",
         ),
         span(DURATION).help(format!("Duration of the measurement [default: {}s]", limits::DURATION.as_secs())),
@@ -179,5 +179,5 @@ const LONG_ABOUT: &str = "Loads a proxy or a server with clients that use TLS, p
      Requests are MongoDB commands, for a mongod or a proxy in front of it; echo and bulk need `tlsramp load --serve` \
      as the server.";
 
-const EXIT_CODES: &str =
-    "Exit codes:\n  0  measured\n  1  no operation succeeded, or the server could not listen\n  2  usage";
+const EXIT_CODES: &str = "Exit codes:\n  0  measured\n  1  no operation succeeded, or the server could not listen\n  \
+     2  usage, or the measurement could not be made";

@@ -1,4 +1,4 @@
-//! Requests that a client sends after the proxy has closed its sending direction.
+//! Requests that a client still sends after the proxy has sent it the end of the stream.
 //!
 //! Complete requests that expect no reply are forwarded. The first request that expects a reply, is not MongoDB, or is
 //! longer than [`LAST_REQUEST_BYTES`] is refused: it was never run, and a reset tells the client so.

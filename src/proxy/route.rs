@@ -17,7 +17,7 @@ use crate::upstream::Upstream;
 #[derive(Debug)]
 pub(super) struct ServedRoute {
     pub(super) route: Arc<Route>,
-    /// The listener's address, if the listener is transparent. TPROXY delivers to such a listener connections that
+    /// The listener's address, if the listener is transparent. By TPROXY, such a listener also gets the connections that
     /// clients made to other addresses.
     transparent: Option<SocketAddr>,
     /// Looked up once, at the first connection.

@@ -22,8 +22,8 @@ use crate::limits::{TAKEOVER_LOOK, TAKEOVER_START};
 /// The first argument of the intermediate process; the others are those of the next process.
 pub const START_NEXT: &str = "start-next";
 
-/// Starts the next process, unless one that was started is not done yet. A thread waits for its end, since this process
-/// ends first if it is replaced.
+/// Starts the next process, unless an earlier one is still starting. A thread of its own watches the new process until it
+/// ends or has replaced this one.
 pub(crate) fn start_next(starting: &Arc<AtomicBool>) {
     if starting.swap(true, Ordering::Relaxed) {
         return tracing::warn!("a new process is starting already; the signal is ignored");
@@ -73,9 +73,11 @@ fn spawn() -> io::Result<Pid> {
     let (mut ours, theirs) = UnixStream::pair()?;
     let mut command = Command::new(program);
     command.arg(START_NEXT).args(words).stdin(OwnedFd::from(theirs));
-    // The watchdog is for the main process, whichever that is.
+    // This variable has the ID of this process. Without it, the watchdog also applies to the next process once that is
+    // the main process.
     let mut intermediate = command.env_remove("WATCHDOG_PID").spawn()?;
-    // Otherwise the end of the socket that the command keeps would hide the end of the intermediate process.
+    // `command` holds the child's half of the socket pair. While it is open, the read below does not find the end of the
+    // stream when the intermediate process exits.
     drop(command);
     let mut pid = String::new();
     let read = ours.read_to_string(&mut pid);

@@ -236,7 +236,7 @@ fn matters(kind: EventKind) -> bool {
     }
 }
 
-/// Whether a file, or a link that leads to it, was changed since a moment.
+/// Whether a path, if it is a link, or the file that it leads to was changed since a moment.
 fn is_touched(path: &Path, since: SystemTime) -> bool {
     let modified = |metadata: std::io::Result<fs::Metadata>| metadata.and_then(|metadata| metadata.modified());
     [fs::symlink_metadata(path), fs::metadata(path)].map(modified).iter().flatten().any(|modified| *modified >= since)
@@ -250,8 +250,9 @@ fn content(path: &Path) -> Option<u64> {
     Some(hasher.finish())
 }
 
-/// The folders in which a change can affect the content of a path: the folder of the file, and of each link on the way.
-/// If a folder does not exist, its nearest existing ancestor.
+/// The folder of a path and, if the path is a link, that of each path that the links name in turn. If a folder does not
+/// exist, its nearest existing ancestor. A link among the parent folders is not followed: what it leads to is compared
+/// periodically.
 fn folders(path: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let mut path = path.to_owned();

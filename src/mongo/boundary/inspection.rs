@@ -30,7 +30,8 @@ pub(super) struct BodyInspector {
     pub(super) cursor_open: bool,
     /// Whether a request that expects no reply was inspected.
     pub(super) unanswered: bool,
-    /// Whether the last request reads a batch of a cursor that has an end.
+    /// Whether the last request reads a batch of a cursor. A `getMore` with a time limit does not count: it waits on a
+    /// cursor without an end.
     reads_cursor: bool,
 }
 
@@ -112,7 +113,8 @@ enum CursorState {
     Open,
     /// There are no more batches.
     Ended,
-    /// The cursor has no end: a change stream or a tailable cursor, which drivers resume after every error.
+    /// The cursor has no end: a change stream, which drivers resume if the connection is lost, or a tailable cursor, which
+    /// an application has to open again after any error.
     Resumed,
 }
 
@@ -168,5 +170,6 @@ fn first_document(body: &[u8]) -> Option<&RawDocument> {
 /// The element `id`, a 64-bit integer, and the beginning of the element `ns`, which follows.
 const ID: &[u8] = b"\x12id\0";
 const NAME: &[u8] = b"\x02ns\0";
-/// Fields of cursors without an end: the token of a change stream, and an empty batch that is not the last.
+/// Signs of a cursor without an end: the token of a change stream, or an empty batch that is not the last. The reply to a
+/// command with `batchSize: 0` looks the same.
 const RESUMED: [&[u8]; 3] = [b"postBatchResumeToken\0", b"nextBatch\0\x05\0\0\0\0", b"firstBatch\0\x05\0\0\0\0"];

@@ -248,7 +248,7 @@ impl HalfRelay {
         Poll::Ready(Ok(HalfStep::Moved(bytes.len())))
     }
 
-    /// Whether the next bytes go through a pipe: a bulk transfer between two sockets is in progress, the tap need not
+    /// Whether the next bytes go through a pipe: a bulk transfer between two TCP sockets is in progress, the tap need not
     /// see them, and a pipe is available. For short transfers, a read and a write cost less.
     fn splices<R: RelayStream, W: RelayStream, T: RelayTap>(&mut self, source: &R, sink: &W, tap: &T) -> bool {
         let fit = self.is_busy()

@@ -12,8 +12,8 @@ pub(crate) fn forget(kept: &mut Vec<u8>, count: usize) {
     }
 }
 
-/// Replaces the contents with `bytes`, in an allocation of exactly that size: many small remainders must not reserve
-/// more.
+/// Replaces the contents with `bytes`. A new allocation has exactly that size, since many streams keep small remainders;
+/// one that is large enough is used again, and freed once nothing is kept.
 pub(crate) fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
     if bytes.len() > kept.capacity() || bytes.is_empty() {
         *kept = bytes.to_vec();

@@ -25,7 +25,7 @@ pub(crate) fn canonical(name: &X509Name<'_>) -> CanonicalName {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Value {
     Text(String),
-    /// A value that is not a string: its tag and bytes.
+    /// A value that is not one of the usual types of strings, or cannot be decoded: its tag and bytes.
     Other(u32, Vec<u8>),
 }
 
