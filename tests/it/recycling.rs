@@ -41,13 +41,14 @@ fn a_busy_application_is_moved_and_does_not_notice() {
     let changed = admin.put("/mode", &json!({ "mode": "preferSSL" }));
     assert_eq!(changed["mode"], "preferSSL", "{changed}");
     let before = non_conforming(&admin);
-    assert!(before >= 100, "{before} connections to move");
+    // Fewer than the workers: those that are between two operations have given their connection back.
+    assert!(before >= 50, "{before} connections to move");
     let reply = admin.post("/recycle", &json!({ "waitSecs": 60 }));
     assert_eq!((&reply["waiting"], &reply["cut"], &reply["atRisk"]), (&json!(0), &json!(0), &json!(0)), "{reply}");
     // A driver that has lost one connection closes the other ones of its pool itself. These count as ended, and have
     // moved too.
     let number = |name: &str| reply[name].as_u64().unwrap();
-    assert!(number("moved") >= 3 && number("moved") + number("ended") >= 100, "{reply}");
+    assert!(number("moved") >= 3 && number("moved") + number("ended") >= 50, "{reply}");
     assert_eq!(non_conforming(&admin), 0);
 
     drop(input);
