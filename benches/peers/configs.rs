@@ -1,4 +1,5 @@
-//! The peers' configuration files: two workers, TLS 1.2 and 1.3, session resumption, no access log unless asked for; otherwise defaults
+//! The peers' configuration files: two workers, TLS 1.2 and 1.3, session resumption, no log of connections unless the
+//! peer is one that is measured with a log; otherwise defaults
 //! (all peers set TCP_NODELAY by default). One port for TLS and one for plaintext, without a policy.
 
 use std::path::Path;

@@ -38,8 +38,8 @@ pub const HANDSHAKES_HELD: usize = 16 * 1024 * 1024;
 /// Time that the handshakes of a worker take before it serves everything else that is ready: one full handshake, or
 /// several steps of resumed ones. A step is not interrupted, so one with an RSA key of 4,096 bits takes longer.
 pub const HANDSHAKE_TURN: Duration = Duration::from_micros(100);
-/// Number of waiting handshakes of a worker from which on it yields its core after each turn, and serves everything else
-/// twice: to established connections, more clients at a time are a storm. Fewer handshakes take about a millisecond.
+/// The number of waiting handshakes at which a worker yields its core after each turn, and then serves everything else
+/// twice. Fewer handshakes take about a millisecond together, so that established connections do not wait for long.
 pub const HANDSHAKE_STORM: usize = 8;
 
 /// Maximum amount of plaintext encrypted at a time.

@@ -81,7 +81,7 @@ impl OpenRoute {
 
     /// Closes the listeners. Once this returns, no worker accepts a connection of the route any more.
     pub async fn close(mut self) {
-        for accepting in std::mem::take(&mut self.accepting) {
+        for accepting in &mut self.accepting {
             accepting.abort();
             // The error says that the task was aborted, or that its worker has ended.
             let _ = accepting.await;

@@ -3,17 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
+mod storm;
+
 use std::{
     env, fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     os::unix::{fs::PermissionsExt as _, net::UnixStream},
     path::PathBuf,
     process::Stdio,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
     thread,
     time::{Duration, Instant},
 };
@@ -21,8 +19,10 @@ use std::{
 use bson::doc;
 use serde_json::{Value, json};
 
+use storm::{Storm, shown};
+
 use crate::support::{
-    Mongod, Proxy, ProxyBuilder, ReservedPort, Scratch,
+    Mark, Mongod, Proxy, ProxyBuilder, ReservedPort, Scratch,
     admin::{self, Admin},
     cert, mongod, parts,
     plain::Plain,
@@ -133,7 +133,7 @@ fn a_new_process_that_fails_leaves_the_running_one() {
         // With a suspended process, it is certain whether it was too late.
         killed.signal(Signal::STOP);
         thread::sleep(Duration::from_millis(50));
-        let done = old.log().objects(crate::support::Mark::START);
+        let done = old.log().objects(Mark::START);
         let late = done.iter().any(is_replaced);
         assert!(!late, "a start within {after} ms: choose shorter times");
         killed.kill();
@@ -247,8 +247,8 @@ fn the_socket_is_for_the_same_user() {
     .wrapped(&wrapper)
     .launch();
     assert_eq!(other.wait_exit(SOON).expect("it is another user").code(), Some(1));
-    let _ = other.log().wait(crate::support::Mark::START, SOON, |_| false);
-    let log = other.log().lines(crate::support::Mark::START).join("\n");
+    let _ = other.log().wait(Mark::START, SOON, |_| false);
+    let log = other.log().lines(Mark::START).join("\n");
     assert!(log.contains("run both as the same user"), "{log}");
     assert_eq!(old.terminate().code(), Some(0));
 }
@@ -326,7 +326,7 @@ fn nobody_notices_under_load() {
         let mut new = ProxyBuilder::new(&args).launch();
         thread::sleep(Duration::from_millis(round));
         new.signal(Signal::STOP);
-        if old.log().wait(crate::support::Mark::START, Duration::from_millis(200), is_replaced).is_ok() {
+        if old.log().wait(Mark::START, Duration::from_millis(200), is_replaced).is_ok() {
             new.signal(Signal::CONT);
             too_late += 1;
         } else {
@@ -362,63 +362,6 @@ fn nobody_notices_under_load() {
 /// Whether a log line says that the process was replaced.
 fn is_replaced(line: &Value) -> bool {
     line["message"].as_str().is_some_and(|said| said.starts_with("replaced:"))
-}
-
-/// Connections at a rate: each sends a ping and reads the answer. Notes how long the connect took, and every failure.
-struct Storm {
-    stop: Arc<AtomicBool>,
-    connects: Arc<Mutex<Vec<Duration>>>,
-    threads: Vec<thread::JoinHandle<Vec<String>>>,
-}
-
-impl Storm {
-    fn start(address: SocketAddr, rate: u32) -> Storm {
-        let (stop, connects) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<Duration>>>::default());
-        let number = 100;
-        let one = || {
-            let (stop, connects) = (Arc::clone(&stop), Arc::clone(&connects));
-            let pause = Duration::from_secs(1) * number / rate;
-            thread::spawn(move || {
-                let (mut failed, mut next) = (Vec::new(), Instant::now());
-                while !stop.load(Ordering::Relaxed) {
-                    let began = Instant::now();
-                    match TcpStream::connect(address) {
-                        Err(error) => failed.push(format!("connect: {error}")),
-                        Ok(mut client) => {
-                            connects.lock().unwrap().push(began.elapsed());
-                            client.set_read_timeout(Some(SOON)).unwrap();
-                            let answered = client.write_all(&ping()).and_then(|()| client.read_exact(&mut [0; 16]));
-                            if let Err(error) = answered {
-                                failed.push(format!("after {:?}: {error}", began.elapsed()));
-                            }
-                        }
-                    }
-                    // Without catching up: a slow machine makes fewer connections.
-                    next = (next + pause).max(Instant::now() - pause);
-                    thread::sleep(next.saturating_duration_since(Instant::now()));
-                }
-                failed
-            })
-        };
-        let threads = (0..number).map(|_| one()).collect();
-        Storm { stop, connects, threads }
-    }
-
-    /// The times since the last call.
-    fn taken(&self) -> Vec<Duration> {
-        std::mem::take(&mut self.connects.lock().unwrap())
-    }
-
-    fn stop(self) -> Vec<String> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    }
-}
-
-fn shown(mut times: Vec<Duration>) -> String {
-    times.sort_unstable();
-    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
-    format!("{} (p50 {:?}, p99 {:?}, most {:?})", times.len(), at(50), at(99), at(100))
 }
 
 fn say(channel: &mut UnixStream, message: &Value) {

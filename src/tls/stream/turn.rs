@@ -38,8 +38,7 @@ impl Turn {
             SPENT.set(spent);
         } else {
             SPENT.set(Duration::ZERO);
-            let storm = WAITING.get() >= HANDSHAKE_STORM;
-            if storm {
+            if WAITING.get() >= HANDSHAKE_STORM {
                 // Another worker, or the server, may wait for this core.
                 std::thread::yield_now();
                 yield_now().await;
