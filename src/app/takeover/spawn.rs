@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use rustix::net::sockopt::socket_type;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::limits::{TAKEOVER_LOOK, TAKEOVER_START};
@@ -45,6 +46,10 @@ pub(crate) fn start_next(starting: &Arc<AtomicBool>) {
 /// The intermediate process: starts the next one, reports its process ID on the socket that it has as standard input, and
 /// ends.
 pub fn start_detached(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    if socket_type(io::stdin()).is_err() {
+        let _ = writeln!(io::stderr(), "tlsramp: {START_NEXT} is used by a running tlsramp only; send it SIGUSR2");
+        return ExitCode::from(2);
+    }
     let Some(program) = env::args_os().next() else { return ExitCode::FAILURE };
     let started = Command::new(program).args(arguments).stdin(Stdio::null()).spawn();
     let reported = started.and_then(|child| Ok(rustix::io::write(io::stdin(), child.id().to_string().as_bytes())?));
