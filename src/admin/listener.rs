@@ -247,7 +247,7 @@ impl Acceptor {
             self.shared.log_limit.refused(
                 peer,
                 None,
-                "the connection limit of the admin port is reached, and requests are in progress on all connections",
+                "the connection limit is reached, and requests are in progress on all connections",
             );
             return None;
         };

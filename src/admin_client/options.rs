@@ -40,24 +40,28 @@ pub fn with_tls_options(command: Command) -> Command {
             .help("PEM file of the client certificate and its key; the proxy's --adminAllow must match it"),
         option(PASSWORD)
             .value_name("PASSWORD")
-            .env(PASSWORD_ENVIRONMENT)
-            .hide_env_values(true)
             .help("Password of that key; visible to every user of the host in the process list"),
-        file(PASSWORD_FILE).conflicts_with(PASSWORD).help("File whose first line is the password of that key"),
+        file(PASSWORD_FILE).conflicts_with(PASSWORD).help(format!(
+            "File whose first line is the password of that key; without either option, {PASSWORD_ENVIRONMENT} of the \
+             environment is used"
+        )),
     ])
 }
 
 /// The options that were given.
 pub fn tls_options(matches: &ArgMatches) -> TlsOptions {
-    TlsOptions {
-        tls: matches.get_flag(TLS),
-        ca: matches.get_one(CA).cloned(),
-        certificate_key: matches.get_one(CERTIFICATE_KEY).cloned(),
-        password: match matches.get_one::<PathBuf>(PASSWORD_FILE) {
-            Some(path) => Some(Password::File(path.clone())),
-            None => matches.get_one::<String>(PASSWORD).cloned().map(Secret).map(Password::Given),
-        },
-    }
+    let certificate_key = matches.get_one(CERTIFICATE_KEY).cloned();
+    let given = || matches.get_one::<String>(PASSWORD).cloned().map(|text| Password::Given(Secret(text)));
+    let file = || matches.get_one::<PathBuf>(PASSWORD_FILE).cloned().map(Password::File);
+    // Without a client key, the variable is for another command.
+    let from_environment = || certificate_key.as_ref().and_then(|_: &PathBuf| environment());
+    let password = given().or_else(file).or_else(from_environment);
+    TlsOptions { tls: matches.get_flag(TLS), ca: matches.get_one(CA).cloned(), certificate_key, password }
+}
+
+fn environment() -> Option<Password> {
+    let value = std::env::var(PASSWORD_ENVIRONMENT).ok().filter(|value| !value.is_empty())?;
+    Some(Password::Given(Secret(value)))
 }
 
 impl TlsOptions {

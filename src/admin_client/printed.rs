@@ -3,8 +3,9 @@
 use super::address::AdminAddress;
 use super::options::TlsOptions;
 use crate::net::UpstreamAddress;
+use crate::tls::Password;
 
-/// `tlsramp ctl` with the options for this admin port. A password is replaced with `PASSWORD`.
+/// `tlsramp ctl` with the options for this admin port. A password that is not in a file is left out: the reader has it.
 pub fn ctl_command(address: &AdminAddress, tls: &TlsOptions) -> String {
     let mut words = vec!["tlsramp".to_owned(), "ctl".to_owned()];
     let text = address.to_string();
@@ -27,8 +28,8 @@ fn tls_words(tls: &TlsOptions) -> Vec<String> {
     for (flag, file) in files.into_iter().filter_map(|(flag, file)| Some((flag, file.as_ref()?))) {
         words.extend([flag.to_owned(), quoted(&file.to_string_lossy())]);
     }
-    if tls.password.is_some() {
-        words.extend(["--tlsCertificateKeyFilePassword".to_owned(), "PASSWORD".to_owned()]);
+    if let Some(Password::File(file)) = &tls.password {
+        words.extend(["--tlsCertificateKeyFilePasswordFile".to_owned(), quoted(&file.to_string_lossy())]);
     }
     words
 }
@@ -46,6 +47,7 @@ pub fn quoted(word: &str) -> String {
 mod tests {
     use super::{ctl_command, quoted};
     use crate::admin_client::options::TlsOptions;
+    use crate::tls::Password;
 
     #[test]
     fn a_printed_command_reaches_the_admin_port() {
@@ -53,10 +55,11 @@ mod tests {
             tls: true,
             ca: Some("/a b/ca.pem".into()),
             certificate_key: Some("ops.pem".into()),
-            password: None,
+            password: Some(Password::File("ops.password".into())),
         };
         let words = |address: &str| ctl_command(&address.parse().unwrap(), &tls);
-        let expected = "tlsramp ctl --admin db1:28017 --tls --tlsCAFile '/a b/ca.pem' --tlsCertificateKeyFile ops.pem";
+        let expected = "tlsramp ctl --admin db1:28017 --tls --tlsCAFile '/a b/ca.pem' --tlsCertificateKeyFile ops.pem \
+             --tlsCertificateKeyFilePasswordFile ops.password";
         assert_eq!(words("db1:28017"), expected);
         assert_eq!(words("unix:/run/a b.sock"), "tlsramp ctl --admin 'unix:/run/a b.sock'");
         // A client chooses its name, which must not become a command of the operator who pastes it.

@@ -64,7 +64,7 @@ fn unexpected<A: PartialEq>(passed: &Passed<A>, shown: impl Display, wanted: &[(
 /// Returns a mistake if every user of the host could connect to the admin socket, and thus change the mode.
 fn open_to_all(path: &Path) -> Option<Mistake> {
     let mode = path.metadata().ok()?.permissions().mode() & 0o777;
-    (mode & 0o007 != 0).then(|| {
+    (mode & 0o002 != 0).then(|| {
         let problem = format!(
             "the socket's mode is {mode:04o}: every user of this host could change the mode of tlsramp through it"
         );

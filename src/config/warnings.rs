@@ -84,8 +84,8 @@ fn unreachable_by_tproxy(raw: &Raw, inbound: &InboundSettings) -> Option<String>
     (inbound.transparent && loopback).then(|| {
         let (transparent, bind) = (raw.option_name(OptionKey::InboundTransparent), raw.option_name(OptionKey::BindIp));
         format!(
-            "{transparent}: the inbound route listens on loopback addresses only, but TPROXY delivers connections of \
-             other hosts to a listener on their interface's address. Set {bind} to 0.0.0.0, and :: for IPv6"
+            "{transparent}: the inbound route listens on loopback addresses only, but TPROXY delivers connections to a \
+             listener on the address of the interface on which they arrive. Set {bind} to 0.0.0.0, and :: for IPv6"
         )
     })
 }

@@ -10,10 +10,10 @@ pub const PEEK_BYTES: usize = 2048;
 /// verdict was based on it.
 pub const WHO: Duration = Duration::from_millis(100);
 
-/// Maximum number of verdicts on one connection before its first byte is relayed. Each policy change in the meantime
-/// needs a new verdict. Changes are made by people, or one after the other by a rollout, so only a mode that is
+/// Maximum number of attempts to establish one connection. A policy change in the meantime needs a new verdict and a new
+/// attempt. Changes are made by people, or one after the other by a rollout, so only a mode that is
 /// switched back and forth reaches this limit.
-pub const JUDGED_MOST: usize = 8;
+pub const ESTABLISH_ATTEMPTS: usize = 8;
 
 /// Maximum number of unread bytes of a refused client that are discarded before the close, so that no reset overtakes
 /// the answer.

@@ -18,7 +18,8 @@ use super::{nft, report};
 use crate::net::canary;
 
 /// Prints, applies, keeps, shows or removes the rules. Exit codes: 0 for success; 1 if the command was refused or
-/// failed, in which case nothing was changed but what the error says; 2 for a usage error.
+/// failed, in which case nothing was changed but what the error says, or if the output of a successful command cannot be
+/// printed; 2 for a usage error.
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let asked = match NetfilterCommand::of(arguments) {
         Ok(asked) => asked,
@@ -155,7 +156,7 @@ fn print(text: &str) -> u8 {
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // A broken pipe is not an error: the reader has closed it.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            print_error(&format!("cannot print the output: {error}"));
+            print_error(&format!("the command was successful, but its output cannot be printed: {error}"));
             NO
         }
         _ => DONE,

@@ -124,8 +124,8 @@ fn refuse(to: &[(&str, String)], server_port: u16) -> String {
          \x20   # reach the server directly. The host's own filter rules have already been applied here.\n\
          \x20   chain input {\n\
          \x20       type filter hook input priority 300; policy accept;\n\n\
-         \x20       # A listener of tlsramp has the mark 0. A socket in TIME_WAIT is transparent too but has no mark:\n\
-         \x20       # for it, the kernel would look for a listener again, and find the server's.\n",
+         \x20       # \"socket mark 0\" matches a listener of tlsramp, but no socket in TIME_WAIT: for a new SYN to one, the\n\
+         \x20       # kernel would look for a listener again, and find the server's.\n",
     );
     for (_, to) in to {
         let first = format!("iifname != \"lo\" {to} tcp dport {server_port} {FIRST}").replace("  ", " ");

@@ -21,7 +21,7 @@ use super::failure::ServeError;
 use super::refusal;
 use super::upstream_leg::UpstreamLeg;
 use crate::drain;
-use crate::limits::{DRAIN_SPEAK, JUDGED_MOST};
+use crate::limits::{DRAIN_SPEAK, ESTABLISH_ATTEMPTS};
 use crate::net::{OwnDial, linger};
 use crate::policy::{Admission, Opening, Refused};
 use crate::sniff::{Sniffed, sniff};
@@ -68,7 +68,7 @@ pub(super) async fn establish(
     };
     let mut permit = permit;
     let mut upstream = None;
-    for _ in 0..JUDGED_MOST {
+    for _ in 0..ESTABLISH_ATTEMPTS {
         // The policy may have changed during the handshake. A policy that is no longer in force must not be used to
         // dial.
         if policy.is_in_force(accepted) && !client.leg.is_outlived() {

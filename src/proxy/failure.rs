@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::interception::NotIntercepted;
 use super::route::RedirectError;
-use crate::limits::JUDGED_MOST;
+use crate::limits::ESTABLISH_ATTEMPTS;
 use crate::net::DialError;
 use crate::policy::Refused;
 use crate::sniff::SniffError;
@@ -32,7 +32,7 @@ pub(super) enum ServeError {
     /// The TLS files cannot serve the mode. Unexpected, since start, `check` and the controller refuse such a mode.
     #[error("internal error: no TLS configuration for a mode that requires one")]
     NoMaterial,
-    #[error("the policy changed {JUDGED_MOST} times before the first byte could be relayed")]
+    #[error("the policy changed {ESTABLISH_ATTEMPTS} times before the first byte could be relayed")]
     Unsettled,
     #[error("tlsramp began to stop before the client's first bytes were complete")]
     Draining,

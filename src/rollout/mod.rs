@@ -7,7 +7,7 @@
 //! | `plan` | the next step, up and down, and why that order is safe. PURE |
 //! | `upgrade`, `rollback` | the two loops around the plan |
 //! | `context`, `step` | what all steps share; one node's step |
-//! | `health`, `lagging` | unhealthy, missing and misplaced nodes; modes that fell behind. PURE |
+//! | `health`, `lagging` | nodes in a state that stops a rollout; nodes whose mode fell behind. PURE |
 //! | `survey`, `peers` | MongoDB servers that are connected to the nodes and are not listed. `peers` is PURE |
 //! | `reachability` | whether every node reaches every server |
 //! | `member_names`, `accept` | names of all members, and accepted clients, given to every node |

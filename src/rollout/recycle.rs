@@ -94,7 +94,7 @@ impl Rollout {
         Ok(Some(RemainingConnections { rows, count, risks: risks.concat() + &hint }))
     }
 
-    /// A line for each connection that remains when the wait is over, and the option that cuts such connections.
+    /// Lines for the first connections that remain when the wait is over, and the option that cuts such connections.
     fn not_moved(&self, remaining: &[(usize, RemainingConnections)]) -> String {
         let mut lines = Vec::new();
         for (node, RemainingConnections { rows, count, risks }) in remaining {

@@ -1,5 +1,5 @@
 //! Tables. A cell is never broken or cut. On a narrow terminal, columns are left out by rank. A cell that is wider than
-//! its column overflows the column, and the cells after it continue on the next line, each in its own column.
+//! its column overflows it, or begins a new line; the cells after it continue below, each in its own column.
 
 use super::style::{OutputStyle, StyledText};
 use super::wrap::hanging;
@@ -129,7 +129,7 @@ fn total(widths: impl Iterator<Item = usize>) -> usize {
 
 /// The column widths. If all cells fit, each column is as wide as its longest cell. Otherwise one common maximum is
 /// applied: the largest with which the table fits. A column whose usual width exceeds the maximum keeps its usual
-/// width. If no maximum makes the table fit that way, a column keeps only the width of its head.
+/// width. If no maximum makes the table fit that way, only the width of a column's head is kept below the maximum.
 fn fitted(all: Vec<CellWidths>, width: usize) -> Vec<usize> {
     let bounded = |least: fn(&CellWidths) -> usize, bound: usize| {
         all.iter().map(move |widths| widths.longest.min(bound.max(least(widths))))

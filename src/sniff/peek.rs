@@ -34,10 +34,10 @@ pub enum SniffError {
     #[error("the client closed the connection without sending a byte")]
     Silent,
     /// The client closed the connection in the middle of an opening.
-    #[error("the client closed the connection after {0} bytes, too few to tell TLS from plaintext")]
+    #[error("the client closed the connection after {0} bytes, before its opening was complete")]
     Truncated(usize),
     /// The time limit was reached.
-    #[error("TLS and plaintext could not be told apart within the sniff timeout ({0} bytes received)")]
+    #[error("the opening was not complete within the sniff timeout ({0} bytes received)")]
     TimedOut(usize),
     /// The socket reported an error.
     #[error("{0}")]

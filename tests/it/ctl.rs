@@ -284,6 +284,30 @@ fn the_address_may_come_by_the_environment() {
     assert_eq!(ended(&output), (0, "allowSSL\n".into(), String::new()));
 }
 
+/// The variable counts where a client key is given, unless a file has its password; other commands are not concerned.
+#[test]
+fn the_password_of_the_client_key_may_come_by_the_environment() {
+    let (_upstream, proxy) = start(&["--adminBind", "127.0.0.1:0", "--adminAllow", "*"]);
+    let folder = Scratch::new("ctl");
+    let file = folder.join("password").display().to_string();
+    std::fs::write(&file, "another\n").unwrap();
+    let (ca, key, admin) = (cert("ca.pem"), cert("encrypted.pem"), admin(&proxy));
+    let files = ["--tls", "--tlsCAFile", &ca, "--tlsCertificateKeyFile", &key];
+    let by_file = [&files[..], &["--tlsCertificateKeyFilePasswordFile", &file]].concat();
+    for (options, expected) in
+        [(&[][..], Ok("allowSSL\n")), (&files, Ok("allowSSL\n")), (&by_file, Err("check the password"))]
+    {
+        let mut command = process::tethered(env!("CARGO_BIN_EXE_tlsramp"));
+        command.args(["ctl", "--admin", &admin, "mode"]).args(options);
+        command.env("TLSRAMP_CLIENT_KEY_PASSWORD", certs_gen::PASSWORD);
+        let (code, stdout, stderr) = ended(&process::output(command, SOON).unwrap());
+        match expected {
+            Ok(text) => assert_eq!((code, &*stdout), (0, text), "{options:?}: {stderr}"),
+            Err(part) => assert!(code == 2 && stderr.contains(part), "{options:?}: {code} {stderr}"),
+        }
+    }
+}
+
 #[test]
 fn a_reader_that_has_left_is_no_error() {
     let (_upstream, proxy) = start(&[]);

@@ -197,7 +197,7 @@ fn the_admin_socket_may_be_passed_on_if_it_is_not_open_to_all() {
     let log = open.log().lines(Mark::START).join("\n");
     assert!(log.contains("the socket's mode is 0666") && log.contains("SocketMode=0600"), "{log}");
 
-    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
     let mut proxy = start();
     proxy.wait_ready();
     let mut asks = UnixStream::connect(&path).unwrap();

@@ -17,6 +17,7 @@ use std::{
 };
 
 use bson::doc;
+use rustix::process::{Pid, kill_process};
 use serde_json::{Value, json};
 
 use storm::{Storm, shown};
@@ -173,6 +174,30 @@ fn a_new_process_that_fails_leaves_the_running_one() {
     assert_eq!(old.wait_exit(SOON).expect("it was replaced").code(), Some(0));
     assert_eq!(site.admin().get("/status")["sslMode"], "preferSSL");
     assert_eq!(new.terminate().code(), Some(0));
+}
+
+/// The first process of a container cannot be replaced, because all others end with it.
+#[test]
+fn the_first_process_of_a_container_starts_no_other() {
+    require_root!();
+    let site = Site::new();
+    let launcher = ["unshare", "--pid", "--fork", "--kill-child"].map(str::to_owned);
+    let mut proxy = ProxyBuilder::new(site.args(&[])).wrapped(&launcher).launch();
+    proxy.wait_ready();
+    assert_eq!(site.admin().get("/status")["pid"], 1);
+    let launcher = proxy.pid();
+    let first = fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children")).unwrap();
+    let first = Pid::from_raw(first.trim().parse().unwrap()).unwrap();
+    kill_process(first, Signal::USR2).unwrap();
+    proxy.wait_log(|line| line["message"].as_str().is_some_and(|said| said.contains("SIGUSR2 is ignored")), SOON);
+    kill_process(first, Signal::TERM).unwrap();
+    assert_eq!(proxy.wait_exit(SOON).expect("it was stopped").code(), Some(0));
+    let started = proxy
+        .log()
+        .objects(Mark::START)
+        .into_iter()
+        .filter(|line| line["message"].as_str().is_some_and(|said| said.contains("started a new process")));
+    assert_eq!(started.count(), 0);
 }
 
 /// A listener that only the old configuration has is closed, one that only the new one has is opened, and a mode that the

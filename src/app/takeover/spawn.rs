@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Instant;
 
 use rustix::net::sockopt::socket_type;
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
 
 use crate::limits::{TAKEOVER_LOOK, TAKEOVER_START};
 
@@ -26,6 +26,12 @@ pub const START_NEXT: &str = "start-next";
 /// Starts the next process, unless an earlier one is still starting. A thread of its own watches the new process until it
 /// ends or has replaced this one.
 pub(crate) fn start_next(starting: &Arc<AtomicBool>) {
+    if getpid() == Pid::INIT {
+        return tracing::warn!(
+            "SIGUSR2 is ignored, because this is the first process of a container: all others end with it. Replace the \
+             container instead"
+        );
+    }
     if starting.swap(true, Ordering::Relaxed) {
         return tracing::warn!("a new process is starting already; the signal is ignored");
     }

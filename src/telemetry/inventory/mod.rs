@@ -109,7 +109,7 @@ impl Inventory {
         self.len() == 0
     }
 
-    /// Number of plaintext rows that were lost to the bound within the guard window.
+    /// Number of plaintext rows that were lost to the bound since the last guard window without a loss.
     pub fn lost(&self, now: i64) -> u64 {
         let table = self.table();
         if table.lost_at.saturating_add(table.window) >= now { table.lost } else { 0 }

@@ -10,8 +10,8 @@ use crate::mongo::ClientMetadata;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     bits: [AtomicU64; INVENTORY_NAME_WORDS],
-    /// A lower bound of the count: the names counted before a restart, or in rows that were merged. The bits of these
-    /// names are not known.
+    /// The number of names counted before a restart, or in rows that were merged. The bits of these names are not known, so
+    /// this is only an estimate: a name in two merged rows counts twice, and new names may be among these.
     before: AtomicU64,
 }
 

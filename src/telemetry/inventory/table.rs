@@ -25,7 +25,7 @@ pub(super) struct InventoryTable {
     pub(super) accepted: Arc<BTreeSet<ClientIdentity>>,
     /// The guard window in milliseconds.
     pub(super) window: i64,
-    /// Number of plaintext rows that were lost to the bound within the window.
+    /// Number of plaintext rows that were lost to the bound since the last window without a loss.
     pub(super) lost: u64,
     /// When such a row was last lost.
     pub(super) lost_at: i64,
@@ -207,7 +207,7 @@ impl InventoryTable {
 
     fn lose(&mut self, count: u64, now: i64) {
         if count > 0 {
-            // Losses before the start of the window no longer count.
+            // A window without a loss begins a new count.
             let stale = self.lost_at.saturating_add(self.window) < now;
             self.lost = if stale { count } else { self.lost + count };
             self.lost_at = now;
@@ -261,7 +261,7 @@ impl Row {
 }
 
 impl TableCopy {
-    /// Returns the clients that use plaintext, or TLS, as `is_kind` selects, and have not moved to the other since.
+    /// Returns the clients of the selected kind, plaintext or TLS, that have not moved to the other since.
     /// `unheard` is the number of open connections of the selected kind whose clients have not sent a complete message
     /// yet, by address.
     ///

@@ -1,6 +1,8 @@
 //! Roots and CRLs that are missing in a set of TLS files, so that peers are refused. mongod also starts with such files
 //! and refuses the peers.
 
+use std::collections::BTreeSet;
+
 use super::item::{CrlScope, TlsItem, TlsItemKind, UnusableReason};
 use crate::limits::VALIDITIES_SHOWN;
 use crate::text::printable;
@@ -70,8 +72,8 @@ pub fn lost_crls(running: &[TlsItem], coming: &[TlsItem], now: i64) -> Vec<Strin
     lost.filter(had).map(line).take(VALIDITIES_SHOWN).collect()
 }
 
-/// Reports that no CRL belongs to a CA that verifies peers. Returns `None` if one does, or if one belongs to a CA in
-/// our own chain: clients may send the certificate of that CA. `None` also without CRLs or without such CAs.
+/// Reports that no CRL belongs to a CA that verifies peers. `None` without CRLs or without such CAs, or if a CRL belongs to
+/// such a CA or to one in our own chain, whose certificate clients may send.
 fn no_list_of_any(all: &[TlsItem], now: i64) -> Option<UnusableReason> {
     let cas: Vec<_> = all.iter().filter(|one| one.kind == TlsItemKind::Authority && one.verifies_at(now)).collect();
     let of_our_chain =
@@ -134,8 +136,8 @@ fn without_root(ca: &TlsItem, all: &[TlsItem]) -> String {
 
 /// The first few subjects and the number of the others; `None` if there are none.
 fn names<'a>(of: impl Iterator<Item = &'a TlsItem>) -> Option<String> {
-    let mut names: Vec<_> = of.map(|one| printable(&one.subject)).collect();
-    names.dedup();
+    let mut seen = BTreeSet::new();
+    let mut names: Vec<_> = of.filter(|one| seen.insert(&one.subject)).map(|one| printable(&one.subject)).collect();
     let more = names.len().saturating_sub(NAMED);
     names.truncate(NAMED);
     names.extend((more > 0).then(|| format!("and {more} more")));
