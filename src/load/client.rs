@@ -11,6 +11,7 @@ use super::connect::connect;
 use super::exchange::{Exchange, HEAD_BYTES};
 use super::limits::{AFTER_FAILURE, CHUNK_BYTES, OPERATION};
 use super::measurements::{FailureKind, Measurements, Transferred};
+use super::timer::Timer;
 use super::workload::{LoadRequest, Workload};
 use crate::net::Resolver;
 
@@ -43,8 +44,10 @@ pub(super) async fn run(context: Arc<ClientContext>, number: usize) {
     let args = &context.args;
     let mut chunk = vec![0; chunk_bytes(args.request)];
     let mut open = None;
+    // Without a descriptor, the operations begin up to 1 ms late.
+    let timer = args.rate.and_then(|_| Timer::new().ok());
     for count in 0_u64.. {
-        let Some(due) = due(&context, number, count).await else { break };
+        let Some(due) = due(&context, number, count, timer.as_ref()).await else { break };
         if args.workload.begins_anew(count)
             && let Some(exchange) = Option::take(&mut open)
         {
@@ -88,7 +91,7 @@ async fn operate(
 /// Waits until the next operation is due and returns that time, from which latency is measured. Returns `None` after
 /// the end. Without a rate, the first operations of the clients are spread over the first half of the
 /// warm-up.
-async fn due(context: &ClientContext, number: usize, count: u64) -> Option<Instant> {
+async fn due(context: &ClientContext, number: usize, count: u64, timer: Option<&Timer>) -> Option<Instant> {
     let Schedule { begins, counts, ends } = context.schedule;
     let connections = context.args.connections;
     let due = match context.args.rate {
@@ -102,7 +105,11 @@ async fn due(context: &ClientContext, number: usize, count: u64) -> Option<Insta
     if due >= ends {
         return None;
     }
-    sleep_until(due).await;
+    if let Some(timer) = timer {
+        timer.sleep_until(due).await.ok()?;
+    } else {
+        sleep_until(due).await;
+    }
     Some(due)
 }
 

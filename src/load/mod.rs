@@ -6,7 +6,7 @@
 //! | `workload` | kinds of operations and requests |
 //! | `connect` | connecting, with or without TLS |
 //! | `exchange` | one request and its answer: a MongoDB command, or the echo protocol |
-//! | `client` | one client: its connections, its operations, its schedule |
+//! | `client`, `timer` | one client: its connections, its operations, its schedule; the timer of the schedule |
 //! | `measurements` | counts and latencies |
 //! | `run` | threads, warm-up, the measured time |
 //! | `process_usage` | processor time and memory of other processes |
@@ -26,6 +26,7 @@ mod measurements;
 mod process_usage;
 mod report;
 mod run;
+mod timer;
 mod workload;
 
 pub use command::command;

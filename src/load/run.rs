@@ -49,11 +49,13 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
 
 /// Checks that the descriptor limit permits the requested connections.
 fn fits_descriptors(args: &LoadArgs) -> Result<(), String> {
-    let (limit, wanted) = (descriptor_limit(), args.connections as u64 + OWN_DESCRIPTORS);
-    if wanted <= limit {
+    // With a rate, each client has a timer.
+    let for_each = if args.rate.is_some() { 2 } else { 1 };
+    let (limit, connections) = (descriptor_limit(), args.connections);
+    let most = limit.saturating_sub(OWN_DESCRIPTORS) / for_each;
+    if connections as u64 <= most {
         return Ok(());
     }
-    let (connections, most) = (args.connections, limit.saturating_sub(OWN_DESCRIPTORS));
     Err(format!("--connections {connections}: the descriptor limit allows {most}; raise it (ulimit -n), or use fewer"))
 }
 
