@@ -1,4 +1,4 @@
-//! The peers' configuration files: two workers, TLS 1.2 and 1.3, session resumption, no log of connections unless the
+//! The peers' configuration files: the same number of workers, TLS 1.2 and 1.3, session resumption, no log of connections unless the
 //! peer is one that is measured with a log; otherwise defaults
 //! (all peers set TCP_NODELAY by default). One port for TLS and one for plaintext, without a policy.
 
@@ -16,19 +16,20 @@ pub(crate) struct Place<'a> {
     pub(crate) upstream: u16,
     pub(crate) certs: &'a Certs,
     pub(crate) folder: &'a Path,
+    pub(crate) workers: u8,
 }
 
 pub(crate) const NGINX_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 /// With `log`, a line for each connection goes to the standard output, which is a file.
 pub(crate) fn haproxy(place: &Place<'_>, log: bool) -> String {
-    let Place { tls, plain, upstream, certs, .. } = place;
+    let Place { tls, plain, upstream, certs, workers, .. } = place;
     let certificate = certs.both.display();
     let (to, of) = if log { ("log stdout format raw local0 info", "log global\n    option tcplog") } else { ("", "") };
     format!(
         "global
     {to}
-    nbthread 2
+    nbthread {workers}
     maxconn 9000
     ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
@@ -49,7 +50,7 @@ listen plain
 
 /// With `log`, a line for each connection goes to a file, through the buffer that nginx recommends.
 pub(crate) fn nginx(place: &Place<'_>, log: bool) -> String {
-    let Place { tls, plain, upstream, certs, folder } = place;
+    let Place { tls, plain, upstream, certs, folder, workers } = place;
     let (certificate, key, folder) = (certs.certificate.display(), certs.key.display(), folder.display());
     let log = if log {
         format!(
@@ -62,7 +63,7 @@ pub(crate) fn nginx(place: &Place<'_>, log: bool) -> String {
     };
     format!(
         "load_module {NGINX_MODULE};
-worker_processes 2;
+worker_processes {workers};
 daemon off;
 pid {folder}/nginx.pid;
 error_log stderr error;
@@ -137,14 +138,14 @@ fn address(port: u16) -> Value {
 }
 
 pub(crate) fn hitch(place: &Place<'_>) -> String {
-    let Place { tls, upstream, certs, .. } = place;
+    let Place { tls, upstream, certs, workers, .. } = place;
     // If hitch is started as root, it changes to this user.
     let user = if rustix::process::geteuid().is_root() { "user = \"nobody\"\ngroup = \"nogroup\"\n" } else { "" };
     format!(
         "frontend = {{ host = \"127.0.0.1\" port = \"{tls}\" }}
 backend = \"[127.0.0.1]:{upstream}\"
 pem-file = \"{}\"
-workers = 2
+workers = {workers}
 backlog = 4096
 tls-protos = TLSv1.2 TLSv1.3
 daemon = off

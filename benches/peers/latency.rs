@@ -47,6 +47,7 @@ impl LatencyRound {
             let Some(port) = (if setting.tls { Some(started.tls) } else { started.plain }) else { continue };
             let load = Load {
                 program: &tlsramp::program(),
+                launcher: &[],
                 args: &["echo", "--rate", RATE, "--connections", setting.connections],
                 port,
                 ca: setting.tls.then_some(&certs.ca),

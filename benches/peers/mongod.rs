@@ -89,7 +89,16 @@ impl Bench {
         let program = tlsramp::program();
         let warm_up =
             WORKLOADS.iter().find(|one| one.unit == Unit::Operation).map(|one| one.warm_up()).unwrap_or_default();
-        let load = Load { program: &program, args, port, ca, warm_up, duration: options.span, processes: &processes };
+        let load = Load {
+            program: &program,
+            launcher: &[],
+            args,
+            port,
+            ca,
+            warm_up,
+            duration: options.span,
+            processes: &processes,
+        };
         let report = load.run()?;
         if report.failed() > 0 {
             return Err(format!("{} failed: {}", report.failed(), report.errors_text()));

@@ -1,4 +1,4 @@
-//! The simplest proxy: tokio's runtime with two workers, tokio-rustls and `copy_bidirectional`. This program runs the
+//! The simplest proxy: tokio's runtime, tokio-rustls and `copy_bidirectional`. This program runs the
 //! proxy as a separate process.
 
 use std::io;
@@ -21,13 +21,14 @@ pub(crate) struct NaiveArgs {
     plain: u16,
     upstream: u16,
     certificate: String,
+    workers: u8,
 }
 
 impl NaiveArgs {
     /// Returns `None` if this process is not the proxy.
     pub(crate) fn of(args: impl Iterator<Item = String>) -> Option<NaiveArgs> {
         let args: Vec<String> = args.skip(1).collect();
-        let [word, tls, plain, upstream, certificate] = args.as_slice() else { return None };
+        let [word, tls, plain, upstream, certificate, workers] = args.as_slice() else { return None };
         let port = |text: &String| text.parse().ok();
         (word == WORD).then_some(())?;
         Some(NaiveArgs {
@@ -35,18 +36,21 @@ impl NaiveArgs {
             plain: port(plain)?,
             upstream: port(upstream)?,
             certificate: certificate.clone(),
+            workers: workers.parse().ok()?,
         })
     }
 
     pub(crate) fn args(place: &Place<'_>) -> Vec<String> {
         let ports = [place.tls, place.plain, place.upstream].map(|port| port.to_string());
-        [WORD.to_owned()].into_iter().chain(ports).chain([place.certs.both.display().to_string()]).collect()
+        let rest = [place.certs.both.display().to_string(), place.workers.to_string()];
+        [WORD.to_owned()].into_iter().chain(ports).chain(rest).collect()
     }
 }
 
 /// Serves until the process is ended.
 pub(crate) fn run(wanted: &NaiveArgs) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(usize::from(wanted.workers)).enable_all().build();
     let ended = runtime.and_then(|runtime| runtime.block_on(serve(wanted)));
     if let Err(error) = ended {
         eprintln!("naive: {error}");

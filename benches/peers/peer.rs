@@ -1,4 +1,4 @@
-//! The proxies that are measured, and how each is started: two workers, one certificate, one port for TLS and, if the
+//! The proxies that are measured, and how each is started: one certificate, one port for TLS and, if the
 //! proxy supports plaintext, another port for plaintext. tlsramp has one port for both.
 
 use std::fs;
@@ -103,8 +103,9 @@ impl Peer {
         }
     }
 
-    /// Starts the peer with its own server behind it. `tlsramp` is the tlsramp program to measure.
-    pub(crate) fn start(self, tlsramp: &Path, certs: &Certs) -> Result<Started, String> {
+    /// Starts the peer with its own server behind it. `tlsramp` is the tlsramp program to measure. stunnel starts a thread
+    /// for each connection instead of `workers`.
+    pub(crate) fn start(self, tlsramp: &Path, certs: &Certs, workers: u8) -> Result<Started, String> {
         let program = self.program(tlsramp)?;
         let folder = Scratch::new(self.key());
         let (server, upstream) = tlsramp::serve(None, folder.path())?;
@@ -121,12 +122,12 @@ impl Peer {
         }
         let began = Instant::now();
         let (proxy, plain, tls) = if self == Peer::Tlsramp {
-            let workers = ["--workers", "2"];
+            let workers = ["--workers", &workers.to_string()];
             let (proxy, places) = tlsramp::proxy(&program, certs, upstream, "preferSSL", &workers, folder.path())?;
             (proxy, Some(places.port), places.port)
         } else {
             let (tls, plain) = (ports::free()?, ports::free()?);
-            let place = Place { tls, plain, upstream, certs, folder: folder.path() };
+            let place = Place { tls, plain, upstream, certs, folder: folder.path(), workers };
             let (mut proxy, has_plain) = self.run(&program, &place)?;
             let plain = has_plain.then_some(plain);
             proxy.wait_for(&[Some(tls), plain].into_iter().flatten().collect::<Vec<_>>())?;
@@ -144,12 +145,16 @@ impl Peer {
 
     /// Starts the peer's program. Returns whether it has a port for plaintext.
     fn run(self, program: &Path, place: &Place<'_>) -> Result<(Running, bool), String> {
+        let concurrency = place.workers.to_string();
         let (text, args, plain) = match self {
             Peer::Haproxy | Peer::HaproxyLog => (configs::haproxy(place, self.logs()), vec!["-db", "-f", CONFIG], true),
             Peer::Nginx | Peer::NginxLog => {
                 (configs::nginx(place, self.logs()), vec!["-p", ".", "-e", "stderr", "-c", CONFIG], true)
             }
-            Peer::Envoy => (configs::envoy(place), ENVOY_ARGS.to_vec(), true),
+            Peer::Envoy => {
+                let args = [&["--concurrency", &concurrency], &ENVOY_ARGS[..]].concat();
+                (configs::envoy(place), args, true)
+            }
             Peer::Hitch => (configs::hitch(place), vec!["--config", CONFIG], false),
             Peer::Stunnel => (configs::stunnel(place), vec![CONFIG], false),
             Peer::Naive => {
@@ -188,5 +193,8 @@ impl Started {
     }
 }
 
+/// Workers of each proxy, unless it has one core.
+pub(crate) const WORKERS: u8 = 2;
+
 const CONFIG: &str = "config";
-const ENVOY_ARGS: [&str; 7] = ["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning", "-c", CONFIG];
+const ENVOY_ARGS: [&str; 5] = ["--disable-hot-restart", "--log-level", "warning", "-c", CONFIG];

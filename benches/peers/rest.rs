@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::figures::Spread;
 use super::options::Options;
-use super::peer::Peer;
+use super::peer::{Peer, WORKERS};
 use super::support::Certs;
 
 /// One start of one peer.
@@ -25,7 +25,7 @@ impl Rest {
     /// # Errors
     /// The peer does not start, or has no memory.
     pub(crate) fn measure(options: &Options, certs: &Certs, peer: Peer) -> Result<Rest, String> {
-        let started = peer.start(&options.tlsramp, certs)?;
+        let started = peer.start(&options.tlsramp, certs, WORKERS)?;
         sleep(SETTLE);
         let mut memory = 0;
         for process in started.processes() {

@@ -9,7 +9,7 @@ use super::floor::{self, Floor};
 use super::latency::LatencyRound;
 use super::mongod;
 use super::options::Options;
-use super::peer::{Peer, Started};
+use super::peer::{Peer, Started, WORKERS};
 use super::rest::Rest;
 use super::storms::StormRound;
 use super::support::{Certs, Load, Report, tlsramp};
@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<Measured, String> {
     let mut notes = Vec::new();
     let mut field: Vec<(Peer, Started)> = Vec::new();
     for peer in &options.peers {
-        match peer.start(&options.tlsramp, &certs) {
+        match peer.start(&options.tlsramp, &certs, WORKERS) {
             Ok(started) => field.push((*peer, started)),
             Err(why) => note(&mut notes, format!("{} is left out: {why}", peer.title())),
         }
@@ -98,10 +98,9 @@ pub(crate) fn run(options: &Options) -> Result<Measured, String> {
         }
         Ok(())
     });
-    // Last, because it leaves the proxies on one core.
-    turns(options.with_storms, "storms", &mut |peer, started, _| {
+    turns(options.with_storms, "storms", &mut |peer, _, _| {
         if peer != Peer::Direct {
-            storms.push(StormRound::measure(options, &certs, peer, started)?);
+            storms.push(StormRound::measure(options, &certs, peer)?);
         }
         Ok(())
     });
@@ -123,7 +122,7 @@ fn cell(
     }
     let fresh = match workload.unit {
         Unit::Memory if peer == Peer::Direct => return Ok(None),
-        Unit::Memory => Some(peer.start(&options.tlsramp, certs)?),
+        Unit::Memory => Some(peer.start(&options.tlsramp, certs, WORKERS)?),
         Unit::Operation | Unit::Gigabyte => None,
     };
     let started = fresh.as_ref().unwrap_or(started);
@@ -134,6 +133,7 @@ fn cell(
     let args: Vec<&str> = workload.args.iter().copied().chain(["--connections", workload.connections]).collect();
     let load = Load {
         program: &program,
+        launcher: &[],
         args: &args,
         port,
         ca,

@@ -107,7 +107,7 @@ fn proxy(options: &Options, certs: &Certs, upstream: u16, folder: &Path) -> Resu
 
 fn load<'a>(certs: &'a Certs, port: u16, args: &'a [&'a str], warm_up: Duration, duration: Duration) -> Load<'a> {
     let program = Path::new(env!("CARGO_BIN_EXE_tlsramp"));
-    Load { program, args, port, ca: Some(&certs.ca), warm_up, duration, processes: &[] }
+    Load { program, launcher: &[], args, port, ca: Some(&certs.ca), warm_up, duration, processes: &[] }
 }
 
 impl Part {

@@ -53,6 +53,7 @@ fn line(options: &Options, certs: &Certs, open: usize, tls: bool) -> Result<Line
     let count = open.to_string();
     let load = |args, warm_up, duration| Load {
         program: &program,
+        launcher: &[],
         args,
         port: places.port,
         ca,

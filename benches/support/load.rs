@@ -1,6 +1,7 @@
 //! Makes one measurement: runs `tlsramp load` against a port, with the processor time of given processes.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use super::process;
 pub(crate) struct Load<'a> {
     /// The load generator, which is always the one of this build.
     pub(crate) program: &'a Path,
+    /// A command that starts the program, for example on certain cores; empty for none.
+    pub(crate) launcher: &'a [&'a str],
     /// Workload and options, except target, times and TLS.
     pub(crate) args: &'a [&'a str],
     pub(crate) port: u16,
@@ -74,8 +77,10 @@ impl Load<'_> {
     /// # Errors
     /// The load generator did not run, or no operation succeeded.
     pub(crate) fn run(&self) -> Result<Report, String> {
-        let mut command = process::tethered(self.program);
-        command.args(self.command_line());
+        let words = self.launcher.iter().map(OsStr::new).chain([self.program.as_os_str()]);
+        let words: Vec<_> = words.collect();
+        let mut command = process::tethered(words[0]);
+        command.args(&words[1..]).args(self.command_line());
         let output = process::output(command, self.warm_up + self.duration + PATIENCE)?;
         let text = String::from_utf8_lossy(&output.stdout);
         let said = String::from_utf8_lossy(&output.stderr);
