@@ -47,18 +47,11 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
         };
         mistake(error.to_string(), remedy)
     })?;
-    if !path.exists() {
-        let file = path.display();
-        tracing::warn!(%file, mode = %configured, "the state file does not exist and is created now: there is no \
-            persisted mode, no history, and no known client; tlsramp starts in the configured mode");
-    }
     let persisted = saved.mode.clone().filter(|persisted| persisted.wins_over(configured).is_some());
     let mode = persisted.as_ref().and_then(|persisted| persisted.wins_over(configured)).unwrap_or(configured);
     if mode != configured {
         servable(mode, settings, &loaded.material)
             .map_err(|refused| mistake(refused.to_string(), "add the missing options, or configure another mode"))?;
-        tracing::warn!(%mode, %configured, "starting in the persisted mode; the configured mode applies again once it \
-            is changed in the configuration");
     }
     restored(saved, mode, persisted).map_err(|error| {
         mistake(
@@ -66,6 +59,20 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
             "repair the file, or move it away: the next rollout sets the member names again",
         )
     })
+}
+
+/// Logs where the state comes from. Not for a takeover, whose state is that of the process that is replaced.
+pub(super) fn log_source(restored: &Restored, loaded: &Loaded) {
+    let (mode, configured) = (restored.mode, loaded.settings.mode);
+    if let Some(file) = loaded.settings.admin.state_file.as_ref().filter(|file| !file.exists()) {
+        let file = file.display();
+        tracing::warn!(%file, mode = %configured, "the state file does not exist and is created now: there is no \
+            persisted mode, no history, and no known client; tlsramp starts in the configured mode");
+    }
+    if mode != configured {
+        tracing::warn!(%mode, %configured, "starting in the persisted mode; the configured mode applies again once it \
+            is changed in the configuration");
+    }
 }
 
 /// Takes the state of the process that is replaced. Its mode stays in force, unless this process is configured with

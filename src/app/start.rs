@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::listeners::{BoundListeners, ConnectionGroup, Listeners};
 use super::prepare::{InUse, Prepared, prepare};
-use super::restore::{Restored, take_over};
+use super::restore::{Restored, log_source, take_over};
 use crate::admin::{AdminServer, BoundServer};
 use crate::config::{Loaded, Mistake};
 use crate::control::{Controller, ControllerParts, Handover, start_tasks, tuning};
@@ -105,7 +105,10 @@ impl App {
             prepare(&loaded, &inherited, InUse::Mistake).map_err(StartError::Configuration)?;
         let restored = match handover {
             Some(handover) => take_over(handover, &loaded).map_err(StartError::Configuration)?,
-            None => restored,
+            None => {
+                log_source(&restored, &loaded);
+                restored
+            }
         };
         let Restored { mode, persisted, inventory, named, history, generation, carried } = restored;
         let resolvers = Resolvers::default();

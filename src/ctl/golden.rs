@@ -199,7 +199,7 @@ fn ready_by_remedy() {
         if rows > 1 {
             let bypass = BlockerReply {
                 kind: BlockerKind::Bypass,
-                text: "bypass: 2 connections from client 10.0.0.9 were made before the redirect and bypass tlsramp"
+                text: "bypass: 2 connections from client 10.0.0.9 bypass tlsramp: they were made before it was in their path, or by a path around it"
                     .into(),
                 remedy:
                     "they end when that peer reconnects; as root, `ss -K sport = :27017 and dst 10.0.0.9` ends them now"

@@ -10,7 +10,7 @@
 //! | `heartbeats` | pings between the nodes |
 //! | `tally` | counts of operations and heartbeats |
 //! | `observe` | observes the result of each kind of client, and the kind of each link |
-//! | `truth_table` | the expected results; a text for every difference. PURE |
+//! | `truth_table` | the expected results; a text for every difference. PURE: without input or output |
 //! | `cluster` | the running nodes, clients and heartbeats |
 //! | `upgrade` | from `disabled` to `requireSSL`, node by node |
 //! | `screen`, `output`, `totals` | colours; the table; the totals |

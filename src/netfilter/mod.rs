@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `command`, `settings`, `network` | the command line, validated |
 //! | `addresses`, `sockets` | the server's addresses, listeners, older connections |
-//! | `script` | the rules, as a script for nft. PURE |
+//! | `script` | the rules, as a script for nft. PURE: without input or output |
 //! | `nft`, `rules` | runs nft; recognises, checks and loads the table |
 //! | `checks`, `mentions` | checks of listeners and of the host's rules |
 //! | `run`, `keep`, `report` | the commands, `--keep`, and what they print |

@@ -19,6 +19,8 @@
 //! | `lease`, `interrupt`, `halt` | locking out other writers; signals; why a rollout ends early |
 //! | `journal`, `display` | the log; the progress lines |
 //!
+//! PURE: without input or output.
+//!
 //! Before each step, the nodes' own answers decide which step is the next, so an interrupted rollout is simply started
 //! again. A rollout steps down no primary, restarts no process, and edits no configuration file of a node.
 

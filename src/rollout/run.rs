@@ -61,10 +61,15 @@ async fn rollout(args: RolloutArgs) -> ExitCode {
         return ExitCode::from(dry_run::run(&fleet, &goal, &history.last_modes, &args.accept, say).await);
     }
     // The handlers come before the leases, so that a signal does not leave leases behind.
-    let started = Interrupt::listen().and_then(|interrupt| Ok((interrupt, Journal::open(args.log.as_deref())?)));
+    let started =
+        Interrupt::listen().map_err(|error| format!("cannot watch for signals: {error}")).and_then(|interrupt| {
+            let journal =
+                Journal::open(args.log.as_deref()).map_err(|error| format!("cannot write the log: {error}"))?;
+            Ok((interrupt, journal))
+        });
     let (interrupt, journal) = match started {
         Ok(started) => started,
-        Err(error) => return usage(&format!("cannot write the log: {error}")),
+        Err(why) => return usage(&why),
     };
     let leases = match Leases::take(&fleet, &holder()).await {
         Ok(leases) => leases,

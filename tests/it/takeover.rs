@@ -173,6 +173,8 @@ fn a_new_process_that_fails_leaves_the_running_one() {
     drop(open);
     assert_eq!(old.wait_exit(SOON).expect("it was replaced").code(), Some(0));
     assert_eq!(site.admin().get("/status")["sslMode"], "preferSSL");
+    let log = new.log().lines(Mark::START).join("\n");
+    assert!(!log.contains("persisted mode"), "the mode comes from the old process, not from the file: {log}");
     assert_eq!(new.terminate().code(), Some(0));
 }
 

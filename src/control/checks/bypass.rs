@@ -75,9 +75,10 @@ pub(crate) fn grouped(bypass: &[Bypass]) -> Vec<Blocker> {
         Blocker {
             kind: BlockerKind::Bypass,
             text: format!(
-                "bypass: {count} connections {how} {whose} {ip} were made before the redirect and bypass tlsramp"
+                "bypass: {count} connections {how} {whose} {ip} bypass tlsramp: they were made before it was in their \
+                 path, or by a path around it"
             ),
-            remedy: format!("they end when that peer reconnects; as root, `{filter}` ends them now{also}"),
+            remedy: format!("the older ones end when that peer reconnects; as root, `{filter}` ends them now{also}"),
             address: Some(ip),
             open: u64::try_from(count).ok(),
             ..Blocker::default()

@@ -68,7 +68,7 @@ pub(crate) fn diagnosis(text: &'static str) -> Error {
 pub(crate) const SERVER_NAME: &str = "the server name (SNI) in the ClientHello is not a DNS name (labels of 1 to 63 \
     ASCII letters, digits, '-' and '_', not starting or ending with '-', and the last one not a number); connect by \
     another name of this host";
-pub(crate) const V1: &str = "it is X.509 v1; reissue it as v3";
+pub(crate) const V1: &str = "it is X.509 v1 or v2; reissue it as v3";
 pub(crate) const SHA1: &str = "it is signed with SHA-1; reissue it with SHA-256";
 pub(crate) const NO_SAN: &str =
     "it has no subject alternative name (a CN does not count as one); reissue it with the name as subjectAltName";

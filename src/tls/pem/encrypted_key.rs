@@ -29,7 +29,7 @@ pub(super) fn decrypt(der: &[u8], password: &Secret) -> Result<PrivateKeyDer<'st
         if unsupported {
             ("is encrypted with an algorithm other than PBES2 with AES or triple DES".to_owned(), CONVERT)
         } else {
-            ("cannot be decrypted: wrong password".to_owned(), "check the password")
+            ("cannot be decrypted: wrong password, or a damaged file".to_owned(), "check the password")
         }
     })?;
     Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())

@@ -83,7 +83,7 @@ fn to_tls(set: &Set) {
     // tlsramp looks for such connections every few seconds, so not all are known at once. If a node were asked earlier,
     // while other nodes still refuse TLS, it would try its links to them, and try again only after a minute.
     while !rollout.has_ended() {
-        if rollout.said().contains("made before the redirect") {
+        if rollout.said().contains(" bypass tlsramp") {
             set.end_bypass_of(&[" member ", " client "]);
         }
         thread::sleep(Duration::from_secs(1));
