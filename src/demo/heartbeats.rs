@@ -14,10 +14,11 @@ use super::connector::{Connector, NodeConnection};
 use super::node::{DemoNode, OutboundListener};
 use super::tally::{CountedKind, Tally};
 
-/// A link that is held since the start, identified by its local address, which the node sees as the peer address.
+/// A link that is held since the start, identified by its listener and its local address, which the node sees as the peer
+/// address.
 #[derive(Debug, Clone)]
 pub(super) struct HeldLink {
-    pub(super) to: &'static str,
+    pub(super) by: OutboundListener,
     pub(super) local: SocketAddr,
 }
 
@@ -31,7 +32,7 @@ pub(super) async fn start(
     for listener in &node.outbound {
         let name = format!("heartbeat of {} to {}", node.name, listener.to);
         let held = Connector::Plaintext.connect(listener.listen).await.map_err(|got| format!("{name}: {got}"))?;
-        links.push(HeldLink { to: listener.to, local: held.local });
+        links.push(HeldLink { by: listener.clone(), local: held.local });
         tasks.spawn(beat(name, held, listener.clone(), Arc::clone(tally)));
     }
     Ok(links)

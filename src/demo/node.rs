@@ -32,6 +32,8 @@ pub(super) struct DemoNode {
 pub(super) struct OutboundListener {
     pub(super) to: &'static str,
     pub(super) listen: SocketAddr,
+    /// The name of the route.
+    pub(super) route: String,
 }
 
 /// Why a node cannot be started.
@@ -75,7 +77,7 @@ impl DemoNode {
         let arguments = arguments(flags(name, server.local_addr(), files))?;
         let loaded = config::load(&arguments).map_err(NodeError::Configuration)?;
         let app = App::start(loaded, &arguments, CONNECTIONS, None)?;
-        let inbound = listener(&app, "inbound")?;
+        let inbound = listener(&app, INBOUND)?;
         let admin = listener(&app, "admin")?;
         Ok(DemoNode { name, app, inbound, outbound: Vec::new(), admin, server })
     }
@@ -89,8 +91,9 @@ impl DemoNode {
         }
         self.app.controller.reload_with(arguments(flags)?, &Caller::PROGRAM).await?;
         for (to, address) in others {
-            let listen = listener(&self.app, &format!("outbound {address}"))?;
-            self.outbound.push(OutboundListener { to, listen });
+            let route = format!("outbound {address}");
+            let listen = listener(&self.app, &route)?;
+            self.outbound.push(OutboundListener { to, listen, route });
         }
         Ok(())
     }
@@ -132,6 +135,8 @@ fn listener(app: &App, route: &str) -> Result<SocketAddr, NodeError> {
     found.map(|(_, address)| address).ok_or_else(|| NodeError::Missing(route.to_owned()))
 }
 
+/// The name of the inbound route.
+pub(super) const INBOUND: &str = "inbound";
 /// Connection limit of each node: many times the number that the demo opens.
 const CONNECTIONS: u64 = 500;
 /// Short, because clients and heartbeats are stopped before the nodes.

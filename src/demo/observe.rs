@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use super::connector::Connector;
 use super::files::{Files, host};
 use super::heartbeats::HeldLink;
-use super::node::DemoNode;
+use super::node::{DemoNode, INBOUND, OutboundListener};
 use super::truth_table::{ClientResult, LinkResult, Observation};
 use crate::policy::{Link, Opening};
 use crate::telemetry::Outcome;
@@ -24,7 +24,7 @@ pub(super) async fn look(node: &DemoNode, tls: &Connector, held: &[HeldLink]) ->
     for listener in &node.outbound {
         // The link is kept open until the node was asked for its kind.
         fresh.push(match Connector::Plaintext.connect(listener.listen).await {
-            Ok(link) => link_of(node, link.local),
+            Ok(link) => link_of(node, listener, link.local),
             Err(got) => Err(format!("{} by a new link: {got}", listener.to)),
         });
     }
@@ -34,14 +34,14 @@ pub(super) async fn look(node: &DemoNode, tls: &Connector, held: &[HeldLink]) ->
         fresh,
         held: held
             .iter()
-            .map(|held| link_of(node, held.local).map_err(|why| format!("to {}: {why}", held.to)))
+            .map(|held| link_of(node, &held.by, held.local).map_err(|why| format!("to {}: {why}", held.by.to)))
             .collect(),
     }
 }
 
 /// The opening of a client's connection, as recorded by the node.
 pub(super) fn opening_of(node: &DemoNode, local: SocketAddr) -> Option<Opening> {
-    open(node, local).map(|(opening, _)| opening)
+    open(node, INBOUND, local).map(|(opening, _)| opening)
 }
 
 /// Number of connections that the nodes counted as refused by policy: plaintext, TLS.
@@ -57,16 +57,17 @@ async fn connect(connector: &Connector, node: &DemoNode) -> ClientResult {
     }
 }
 
-fn link_of(node: &DemoNode, local: SocketAddr) -> LinkResult {
-    open(node, local).map(|(_, link)| link).ok_or_else(|| "the node does not list this link".to_owned())
+pub(super) fn link_of(node: &DemoNode, by: &OutboundListener, local: SocketAddr) -> LinkResult {
+    open(node, &by.route, local).map(|(_, link)| link).ok_or_else(|| "the node does not list this link".to_owned())
 }
 
-fn open(node: &DemoNode, peer: SocketAddr) -> Option<(Opening, Link)> {
+/// The connection of a route with this peer address. Connections to two listeners can have the same peer address.
+fn open(node: &DemoNode, route: &str, peer: SocketAddr) -> Option<(Opening, Link)> {
     node.app
         .observer
         .open_connections
         .list()
         .iter()
-        .find(|open| open.peer == peer)
+        .find(|open| *open.route.name == *route && open.peer == peer)
         .map(|open| (open.opening, open.link))
 }

@@ -2,14 +2,17 @@
 
 use super::cluster::Cluster;
 use super::files::Files;
-use super::node::NAMES;
-use super::observe::opening_of;
+use super::node::{NAMES, start_all};
+use super::observe::{link_of, opening_of};
 use super::screen::Screen;
 use super::truth_table::{differences, link, plaintext, tls};
 use super::upgrade::{Pace, Upgrade};
 use crate::control::{Caller, Change};
-use crate::policy::{Mode, Opening, Spelling};
+use crate::mongo::MongoClient;
+use crate::policy::{Link, Mode, Opening, Spelling};
+use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::net::{TcpSocket, TcpStream};
 
 const AT_ONCE: Pace = Pace { step: Duration::ZERO, client: Duration::ZERO };
 
@@ -65,4 +68,34 @@ async fn an_upgrade_goes_through_and_leaves_nothing() {
     cluster.stop().await;
     drop(files);
     assert!(!folder.exists());
+}
+
+/// The kernel may give a link that is made after a change the local address of one that was made before it, if they lead to
+/// different listeners.
+#[tokio::test]
+async fn links_with_the_same_local_address_are_told_apart() {
+    let files = Files::make(&NAMES).unwrap();
+    let nodes = start_all(&files).await.unwrap();
+    let connect = async |local: SocketAddr, to: SocketAddr| -> MongoClient<TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(local).unwrap();
+        let mut client = MongoClient::over(socket.connect(to).await.unwrap());
+        client.hello().await.unwrap();
+        client
+    };
+    let [first, second] = &nodes[0].outbound[..] else { panic!("there are two other nodes") };
+    // A port that was free just now.
+    let local = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let before = connect(local, first.listen).await;
+    for node in &nodes {
+        node.app.controller.change_mode(Change::forced(Mode::Prefer, Spelling::Ssl), &Caller::PROGRAM).await.unwrap();
+    }
+    let after = connect(local, second.listen).await;
+    assert_eq!(link_of(&nodes[0], first, local), Ok(Link::Plaintext));
+    assert_eq!(link_of(&nodes[0], second, local), Ok(Link::Tls));
+    drop((before, after));
+    for node in nodes {
+        node.stop().await;
+    }
 }
