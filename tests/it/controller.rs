@@ -46,11 +46,10 @@ fn a_step_that_would_cut_off_the_server_is_refused_and_force_takes_it() {
     assert_eq!(admin.get("/status")["sslMode"], "allowSSL");
     // The other kind of link is probed at most once a minute: the server has seen one attempt, however often it was
     // requested.
-    let attempts = mongod.log().objects(crate::support::Mark::START);
-    let attempts = attempts
-        .iter()
-        .filter(|line| line["msg"] == "Error receiving request from client. Ending connection from remote");
-    assert_eq!(attempts.count(), 1);
+    let ended = |line: &&Value| line["msg"] == "Error receiving request from client. Ending connection from remote";
+    let attempts = || mongod.log().objects(crate::support::Mark::START).iter().filter(ended).count();
+    wait("the server has seen an attempt", || attempts() > 0);
+    assert_eq!(attempts(), 1);
 
     let forced = admin.put("/mode", &json!({ "mode": "preferSSL", "force": true }));
     assert_eq!((&forced["was"], &forced["generation"]), (&json!("allowSSL"), &json!(2)));

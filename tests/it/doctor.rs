@@ -243,10 +243,11 @@ fn clocks_states_and_versions_of_the_server() {
         (-7200, "failed", "is not valid there"),
     ] {
         let server = Hello::start();
+        let proxy = start(&server.address(), "allowSSL", &["--upstreamTLS", "never"]);
+        // Last, since this time does not go on.
         let mut hello = secondary.clone();
         hello.insert("localTime", ahead(offset));
         server.say(hello);
-        let proxy = start(&server.address(), "allowSSL", &["--upstreamTLS", "never"]);
         find(&checks(&proxy), "clock", verdict, text);
     }
     let (server, other) = (Hello::start(), Hello::start());

@@ -18,6 +18,7 @@ use crate::support::{
     cert, mongod, parts,
     plain::Plain,
     process, require,
+    until::wait_until,
 };
 
 /// A hundred busy connections, a change stream, monitors, compressed clients and open transactions, while the link to
@@ -57,8 +58,12 @@ fn a_busy_application_is_moved_and_does_not_notice() {
     assert_eq!((&report["events_gapless"], &report["halves_equal"]), (&json!(true), &json!(true)), "{report}");
     assert!(report["events"].as_u64().unwrap() > 10 && report["done"]["compressed"].as_u64().unwrap() > 10, "{report}");
     assert!(process::wait(&mut application, Duration::from_secs(30)).unwrap().unwrap().success());
-    let moved = proxy.records().iter().filter(|record| record["outcome"] == "recycled").count();
-    assert_eq!(Some(moved as u64), reply["moved"].as_u64());
+    let moved = || proxy.records().iter().filter(|record| record["outcome"] == "recycled").count();
+    assert!(
+        wait_until(Duration::from_secs(30), || Some(moved() as u64) == reply["moved"].as_u64()),
+        "{} records: {reply}",
+        moved()
+    );
 }
 
 /// Drivers do not retry everything on a standalone server: the number of connections at risk is reported first, and

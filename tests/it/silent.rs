@@ -129,7 +129,8 @@ fn idle_established_connections_do_not_drive_out_the_pool_of_another() {
             newcomers.push(newcomer);
             thread::sleep(Duration::from_millis(200));
         }
-        assert_eq!(slots(&proxy), (20, 8, newcomers.len() as u64));
+        let all = (20, 8, newcomers.len() as u64);
+        assert!(wait_until(SOON, || slots(&proxy) == all), "{:?} instead of {all:?}", slots(&proxy));
         pool.iter_mut().for_each(|client| echoes(client, b"still here"));
         assert!(!proxy.records().iter().any(|record| record["outcome"] == "made_room"), "{:?}", proxy.records());
         idle.clear();

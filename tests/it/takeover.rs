@@ -31,6 +31,7 @@ use crate::support::{
     proxy::Signal,
     require, require_command, require_root,
     service::*,
+    until,
 };
 
 /// The listeners of every kind go over, to more and to fewer workers, and with them the state that a restart would lose.
@@ -107,6 +108,11 @@ fn sockets_and_state_go_over() {
 /// ends. Changes wait while the state is handed over.
 #[test]
 fn a_new_process_that_fails_leaves_the_running_one() {
+    until::proven(new_processes_that_fail);
+}
+
+/// Returns `false` if a process that was to be killed while it started had started already.
+fn new_processes_that_fail() -> bool {
     let site = Site::new();
     let mut old = site.launch(&[]);
     old.wait_ready();
@@ -131,12 +137,9 @@ fn a_new_process_that_fails_leaves_the_running_one() {
     for after in [0, 1, 2, 4, 8] {
         let mut killed = site.launch(&[]);
         thread::sleep(Duration::from_millis(after));
-        // With a suspended process, it is certain whether it was too late.
-        killed.signal(Signal::STOP);
-        thread::sleep(Duration::from_millis(50));
-        let done = old.log().objects(Mark::START);
-        let late = done.iter().any(is_replaced);
-        assert!(!late, "a start within {after} ms: choose shorter times");
+        if has_replaced(&killed, &old) {
+            return false;
+        }
         killed.kill();
         serves_on();
     }
@@ -176,6 +179,7 @@ fn a_new_process_that_fails_leaves_the_running_one() {
     let log = new.log().lines(Mark::START).join("\n");
     assert!(!log.contains("persisted mode"), "the mode comes from the old process, not from the file: {log}");
     assert_eq!(new.terminate().code(), Some(0));
+    true
 }
 
 /// The first process of a container cannot be replaced, because all others end with it.
@@ -352,8 +356,7 @@ fn nobody_notices_under_load() {
         // A process that is killed while it starts. One that has replaced the old one already is the next one.
         let mut new = ProxyBuilder::new(&args).launch();
         thread::sleep(Duration::from_millis(round));
-        new.signal(Signal::STOP);
-        if old.log().wait(Mark::START, Duration::from_millis(200), is_replaced).is_ok() {
+        if has_replaced(&new, &old) {
             new.signal(Signal::CONT);
             too_late += 1;
         } else {
@@ -382,8 +385,16 @@ fn nobody_notices_under_load() {
     assert_eq!(failed, Vec::<String>::new());
     assert_eq!(report["errors"], json!([]), "{report}");
     assert_eq!((&report["events_gapless"], &report["halves_equal"]), (&json!(true), &json!(true)), "{report}");
-    assert!(longest < Duration::from_secs(if full { 5 } else { 10 }), "{longest:?}");
+    assert!(longest < Duration::from_secs(if full { 5 } else { 30 }), "{longest:?}");
     assert!(process::wait(&mut application, SOON).unwrap().unwrap().success());
+}
+
+/// Suspends a new process, so that its state stays as it is, and returns whether it has replaced the old one. That one may
+/// be slow to log it.
+fn has_replaced(new: &Proxy, old: &Proxy) -> bool {
+    new.signal(Signal::STOP);
+    let limit = Duration::from_millis(if until::busy() { 3_000 } else { 200 });
+    old.log().wait(Mark::START, limit, is_replaced).is_ok()
 }
 
 /// Whether a log line says that the process was replaced.

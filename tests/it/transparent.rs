@@ -156,7 +156,8 @@ fn that_wait_for_their_dial_are_judged_again() {
     });
     let admin = SocketAddr::from(([127, 0, 0, 1], 28117));
     let member = format!("localhost:{STALLED_PORT}={MEMBER}");
-    let proxy = sidecar(true, &[&ALLOW[..], &["--adminBind", &admin.to_string(), "--member", &member]].concat());
+    let more = ["--adminBind", &admin.to_string(), "--member", &member, "--connectTimeout", "30s"];
+    let proxy = sidecar(true, &[&ALLOW[..], &more].concat());
     let admin = crate::support::admin::at(admin);
     let waiting = || admin.get("/status")["connections"]["nonConforming"].clone();
 

@@ -14,7 +14,7 @@ use crate::support::openssl::{Authority, Flaw};
 use crate::support::proxy::Signal;
 use crate::support::{Mark, Proxy, ReservedPort, Scratch, cert, openssl, process, require_command, tls};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// rustls takes the client's chain from the ticket without verifying it again, so tickets must be discarded with the
 /// CRL.

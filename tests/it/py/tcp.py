@@ -16,8 +16,11 @@ import socket
 import sys
 import threading
 
-# Longer than the first repetition of a SYN, so that a busy machine does not look like a firewall.
+# For a connect, which the kernel answers: longer than the first repetition of a SYN, so that a busy machine does not look
+# like a firewall.
 PATIENCE = 2.5
+# For an answer of the server, which may have to wait for the processor.
+ANSWER_PATIENCE = 60
 # What a server is told to close a connection first.
 CLOSE = b"close\n"
 # Of linux/in.h and linux/in6.h.
@@ -64,6 +67,7 @@ def connect(source, where):
     source, _, own_port = source.partition("/")
     bound = None if source == "-" else (source, int(own_port or 0))
     connection = socket.create_connection((address, int(port)), PATIENCE, bound)
+    connection.settimeout(ANSWER_PATIENCE)
     reader = connection.makefile()
     return connection, reader, reader.readline().strip()
 

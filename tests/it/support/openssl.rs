@@ -112,7 +112,7 @@ pub(crate) fn run(folder: Option<&Path>, args: &[&str]) -> String {
 }
 
 /// Most of this time is for making an RSA key on a busy machine.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

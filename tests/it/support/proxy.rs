@@ -257,7 +257,7 @@ impl Proxy {
     ///
     /// # Panics
     ///
-    /// If it has not ended after ten seconds. It is then killed.
+    /// If it has not ended after half a minute. It is then killed.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         if self.wait_exit(Duration::ZERO).is_none() {
             self.signal(Signal::TERM);
@@ -284,12 +284,12 @@ impl Drop for Proxy {
     }
 }
 
-/// Runs `tlsramp ARGS` (with the command in ARGS) until it ends, for at most twenty seconds: for `check`, and for `run`
+/// Runs `tlsramp ARGS` (with the command in ARGS) until it ends, for at most a minute: for `check`, and for `run`
 /// if the start must fail.
 pub(crate) fn run_to_end<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Output {
     let mut command = process::tethered(PROGRAM);
     command.args(args);
-    process::output(command, Duration::from_secs(20)).unwrap_or_else(|why| panic!("{why}"))
+    process::output(command, Duration::from_secs(60)).unwrap_or_else(|why| panic!("{why}"))
 }
 
 fn listener(line: &Value) -> Option<(String, SocketAddr)> {
@@ -307,4 +307,4 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_tlsramp");
 const CONFIG: &str = "tlsramp.conf";
 /// Long, because a machine may run many tests at once.
 const START_LIMIT: Duration = Duration::from_secs(30);
-const STOP_LIMIT: Duration = Duration::from_secs(10);
+const STOP_LIMIT: Duration = Duration::from_secs(30);

@@ -34,10 +34,24 @@ pub(crate) fn wait_until(limit: Duration, mut is: impl FnMut() -> bool) -> bool 
     }
 }
 
-/// Whether this machine is overloaded. Time limits of a few seconds are then not tested.
+/// Repeats an attempt that returns `false`, because the machine was too slow for it to prove anything.
+///
+/// # Panics
+///
+/// If none of ten attempts proves anything.
+#[track_caller]
+pub(crate) fn proven(mut attempt: impl FnMut() -> bool) {
+    assert!((0..10).any(|_| attempt()), "the machine is too slow for this test");
+}
+
+/// Whether this machine is overloaded: more threads run than it has processors, now or on average. Time limits of a few
+/// seconds are then not tested.
 pub(crate) fn busy() -> bool {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default();
+    let mut words = load.split([' ', '/']);
+    let average: f64 = words.next().and_then(|load| load.parse().ok()).unwrap_or_default();
+    let running: f64 = words.nth(2).and_then(|count| count.parse().ok()).unwrap_or_default();
+    let load = average.max(running);
     let processors =
         thread::available_parallelism().map_or(1.0, |count| f64::from(u16::try_from(count.get()).unwrap_or(1)));
     load > 1.5 * processors

@@ -138,6 +138,6 @@ fn start(host: &Host, group: Option<u32>, args: &[String], folder: &Scratch, num
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tlsramp");
 const SOCKET: &str = "admin.sock";
 /// Long, because a machine may run many tests at once.
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 /// Longer than the default of `--drainTimeout`, 60 s.
 const STOP_LIMIT: Duration = Duration::from_secs(90);
