@@ -310,8 +310,8 @@ impl<S: UnbufferedSession + Unpin> ScriptedConnection<S> {
         while let Ok(count @ 1..) = self.socket.read(&mut bytes) {
             let mut rest = &bytes[..count];
             while !rest.is_empty() {
-                // A peer accepts no more records until its received plaintext is read.
-                if self.peer.read_tls(&mut rest).is_err() {
+                // A peer accepts no more records until its received plaintext is read, and none after a close_notify.
+                if !matches!(self.peer.read_tls(&mut rest), Ok(1..)) {
                     return;
                 }
                 if let Err(error) = self.peer.process_new_packets() {
