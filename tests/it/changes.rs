@@ -144,7 +144,7 @@ impl Bench {
         let path = |name: &str| folder.join(name).display().to_string();
         let second = (link == "policy").then(|| {
             let (key, upstream) = (path("server.pem"), upstream.to_string());
-            let base = ["run", "--port", "0", "--upstream", &upstream, "--upstreamTLS", "never"];
+            let base = ["run", "--port", "0", "--upstream", &upstream, "--upstreamTLS", "never", "--watch", "off"];
             let tls = ["--sslMode", "allowSSL", "--sslPEMKeyFile", &key];
             start(&matches(base.iter().chain(&tls)))
         });
@@ -152,8 +152,9 @@ impl Bench {
             upstream = second.addresses()[0].1;
         }
         let file = folder.join("tlsramp.conf");
+        // The tests count generations. A file that is written and read again must not be rotated in between as well.
         let text = format!(
-            "sslMode = {mode}\nport = 0\nupstream = {upstream}\nupstreamTLS = {link}\nsslPEMKeyFile = {}\nsslCAFile = {}\n",
+            "watch = off\nsslMode = {mode}\nport = 0\nupstream = {upstream}\nupstreamTLS = {link}\nsslPEMKeyFile = {}\nsslCAFile = {}\n",
             path("server.pem"),
             path("ca.pem"),
         );
