@@ -120,11 +120,11 @@ fn established(options: &Options, certs: &Certs, port: u16, storm: Storm) -> Res
     thread::scope(|scope| {
         let storming = (storm != Storm::Quiet).then(|| {
             scope.spawn(|| {
-                let handshakes = load(&STORMING, &HANDSHAKES, options.span + WARM_UP);
                 yield_to_others()?;
                 match storm {
                     Storm::Quiet => Ok(Stormed::Nothing),
                     Storm::Handshakes => {
+                        let handshakes = load(&STORMING, &HANDSHAKES, options.span + WARM_UP);
                         handshakes.run().map(|report| Stormed::Handshakes(report.operations_per_second))
                     }
                     Storm::Crowd => {
@@ -227,7 +227,7 @@ fn keep_on_first_core(process: i32) -> Result<(), String> {
 }
 
 const FIRST_CORE: usize = 0;
-/// The first three words keep a program off the first core; all together as [`yield_to_others`].
+/// Starts a program: the first three words keep it off the first core, the others do what [`yield_to_others`] does.
 const STORMING: [&str; 6] = ["taskset", "--cpu-list", "1-1023", "chrt", "--idle", "0"];
 const CLIENTS: usize = 64;
 const HANDSHAKES: [&str; 5] = ["connect", "--command", "echo", "--connections", "64"];

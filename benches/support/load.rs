@@ -77,10 +77,9 @@ impl Load<'_> {
     /// # Errors
     /// The load generator did not run, or no operation succeeded.
     pub(crate) fn run(&self) -> Result<Report, String> {
-        let words = self.launcher.iter().map(OsStr::new).chain([self.program.as_os_str()]);
-        let words: Vec<_> = words.collect();
-        let mut command = process::tethered(words[0]);
-        command.args(&words[1..]).args(self.command_line());
+        let mut words = self.launcher.iter().map(OsStr::new).chain([self.program.as_os_str()]);
+        let mut command = process::tethered(words.next().unwrap_or_default());
+        command.args(words).args(self.command_line());
         let output = process::output(command, self.warm_up + self.duration + PATIENCE)?;
         let text = String::from_utf8_lossy(&output.stdout);
         let said = String::from_utf8_lossy(&output.stderr);

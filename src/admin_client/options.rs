@@ -53,15 +53,10 @@ pub fn tls_options(matches: &ArgMatches) -> TlsOptions {
     let certificate_key = matches.get_one(CERTIFICATE_KEY).cloned();
     let given = || matches.get_one::<String>(PASSWORD).cloned().map(|text| Password::Given(Secret(text)));
     let file = || matches.get_one::<PathBuf>(PASSWORD_FILE).cloned().map(Password::File);
-    // Without a client key, the variable is for another command.
-    let from_environment = || certificate_key.as_ref().and_then(|_: &PathBuf| environment());
-    let password = given().or_else(file).or_else(from_environment);
+    // Without a key file, the variable is not for this command.
+    let environment = || Password::from_environment(PASSWORD_ENVIRONMENT).filter(|_| certificate_key.is_some());
+    let password = given().or_else(file).or_else(environment);
     TlsOptions { tls: matches.get_flag(TLS), ca: matches.get_one(CA).cloned(), certificate_key, password }
-}
-
-fn environment() -> Option<Password> {
-    let value = std::env::var(PASSWORD_ENVIRONMENT).ok().filter(|value| !value.is_empty())?;
-    Some(Password::Given(Secret(value)))
 }
 
 impl TlsOptions {

@@ -1,5 +1,6 @@
 //! The checks that `run` makes before it listens, and that `check` makes too: the state file, inherited sockets, the
-//! descriptor limit, whether sockets can be made transparent, and a trial bind of every address. The checks have no lasting effect.
+//! descriptor limit, whether sockets can be made transparent, and a trial bind of every address. The checks have no
+//! lasting effect.
 
 use super::listener_specs::{ListenerSpec, lacks_ipv6, listener_specs};
 use super::restore::{Restored, restore};

@@ -63,10 +63,8 @@ const CLUSTER_PASSWORD: PasswordOptions = PasswordOptions {
 fn password(reader: &OptionReader<'_>, options: &PasswordOptions) -> Option<Password> {
     let given = || reader.raw.get(options.given).map(|entry| Password::Given(Secret(entry.value.clone())));
     let file = || reader.raw.get(options.file).map(|entry| Password::File(PathBuf::from(&entry.value)));
-    let environment = || {
-        let value = std::env::var(options.environment).ok().filter(|value| !value.is_empty())?;
-        reader.given(options.key_file).then_some(Password::Given(Secret(value)))
-    };
+    // Without a key file, the variable is not for this command.
+    let environment = || Password::from_environment(options.environment).filter(|_| reader.given(options.key_file));
     given().or_else(file).or_else(environment)
 }
 

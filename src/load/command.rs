@@ -102,9 +102,9 @@ fn how_much() -> Vec<Arg> {
             .default_value("16")
             .help("Number of concurrent clients, each with its own connection"),
         Arg::new(RATE).long(RATE).value_name("PER_SECOND").value_parser(value_parser!(u32).range(1..)).help(
-            "Open loop: operations per second that are due, over all clients. A client whose last operation has not ended \
-             starts the next one late; its latency counts from the time at which it was due. Without this option, each client starts an operation when its previous \
-             one has ended",
+            "Open loop: operations per second that are due, over all clients. A client whose last operation has not \
+             ended starts the next one late; its latency counts from the time at which it was due. Without this \
+             option, each client starts an operation when its previous one has ended",
         ),
         span(DURATION).help(format!("Duration of the measurement [default: {}s]", limits::DURATION.as_secs())),
         span(WARM_UP).help(format!("Duration of the warm-up before it [default: {}s]", limits::WARM_UP.as_secs())),

@@ -8,7 +8,7 @@ use rustix::time::{
 use tokio::net::unix::pipe::Receiver;
 use tokio::time::Instant;
 
-/// To read a timer, tokio has to do the same as for a pipe.
+/// A timer of the kernel is a descriptor. Tokio waits until it is readable, and reads it, as it does for a pipe.
 #[derive(Debug)]
 pub(super) struct Timer(Receiver);
 

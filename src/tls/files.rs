@@ -52,6 +52,12 @@ pub enum Password {
 }
 
 impl Password {
+    /// The password in an environment variable; `None` if the variable is not set or empty.
+    pub(crate) fn from_environment(name: &str) -> Option<Password> {
+        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+        Some(Password::Given(Secret(value)))
+    }
+
     /// Reads the password.
     ///
     /// # Errors

@@ -244,7 +244,7 @@ fn clocks_states_and_versions_of_the_server() {
     ] {
         let server = Hello::start();
         let proxy = start(&server.address(), "allowSSL", &["--upstreamTLS", "never"]);
-        // Last, since this time does not go on.
+        // Set after the start, because the stand-in repeats this time while the clock goes on.
         let mut hello = secondary.clone();
         hello.insert("localTime", ahead(offset));
         server.say(hello);

@@ -38,10 +38,10 @@ pub(crate) fn wait_until(limit: Duration, mut is: impl FnMut() -> bool) -> bool 
 ///
 /// # Panics
 ///
-/// If none of ten attempts proves anything.
+/// If none of twenty attempts proves anything.
 #[track_caller]
 pub(crate) fn proven(mut attempt: impl FnMut() -> bool) {
-    assert!((0..10).any(|_| attempt()), "the machine is too slow for this test");
+    assert!((0..20).any(|_| attempt()), "the machine is too slow for this test");
 }
 
 /// Whether this machine is overloaded: more threads run than it has processors, now or on average. Time limits of a few
