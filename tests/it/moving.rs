@@ -26,6 +26,10 @@ use crate::support::{
     process, require, tls, wait,
 };
 
+/// Operations that drivers do not repeat: one fails if its request was on its way to a connection that was being closed.
+/// A driver leaves a connection in time, unless the machine stops it between its check of the connection and the request.
+const NOT_REPEATED: [&str; 4] = ["getMore", "exhaust", "updateMany", "w0"];
+
 /// One client for everything, and one for each kind of operation: no error occurs, and no write is lost, acknowledged
 /// or not.
 #[test]
@@ -34,7 +38,8 @@ fn operations_of_every_kind_are_moved_and_nothing_is_lost() {
     require!(parts::mongod());
     let (_mongod, proxy) = replica_set();
     let admin = admin::of(&proxy);
-    let mut noticed = Vec::new();
+    // On a machine that is too slow for some of these operations, up to two rounds are repeated.
+    let (mut noticed, mut repeats) = (Vec::new(), 2);
     for (apart, rounds) in [(false, 2), (true, 1)] {
         let mut command = process::tethered(python);
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/py/moved.py"));
@@ -45,13 +50,14 @@ fn operations_of_every_kind_are_moved_and_nothing_is_lost() {
         let uri = format!("mongodb://127.0.0.1:{}/?replicaSet=rs", proxy.port());
         let compressors = if apart { vec![""] } else { vec!["", "zstd", "zlib"] };
         writeln!(input, "{}", json!({ "uri": uri, "apart": apart, "compressors": compressors })).unwrap();
-        for round in 0..rounds {
+        let mut round = 0;
+        while round < rounds {
             admin.put("/mode", &json!({ "mode": "allowSSL", "force": true }));
             writeln!(input, "begin").unwrap();
             assert_eq!(lines.next().unwrap().unwrap(), "ready");
             admin.put("/mode", &json!({ "mode": "preferSSL" }));
             let began = Instant::now();
-            let reply = admin.post("/recycle", &json!({ "waitSecs": 90 }));
+            let reply = admin.post("/recycle", &json!({ "waitSecs": 80 }));
             let took = began.elapsed();
             // Continues after the move, in case it has later effects.
             thread::sleep(Duration::from_millis(500));
@@ -60,10 +66,17 @@ fn operations_of_every_kind_are_moved_and_nothing_is_lost() {
             println!("apart {apart}, round {round}, {took:?}: {reply} {report}");
             let left = ["waiting", "cut", "leftAlone"].map(|kind| reply[kind].as_u64());
             let lost = ["lost", "lostAcknowledged"].map(|kind| report[kind].as_u64());
-            if left != [Some(0); 3] || lost != [Some(0); 2] || report["errors"] != json!({}) {
+            assert!(report["silent"].as_u64().unwrap() > 10, "{report}");
+            let mut kinds = report["errors"].as_object().unwrap().keys();
+            let excused = repeats > 0 && kinds.len() > 0 && kinds.all(|kind| NOT_REPEATED.contains(&kind.as_str()));
+            if left != [Some(0); 3] || lost != [Some(0); 2] || (report["errors"] != json!({}) && !excused) {
                 noticed.push(format!("apart {apart}, round {round}: {reply} {report}"));
             }
-            assert!(report["silent"].as_u64().unwrap() > 10, "{report}");
+            if excused {
+                repeats -= 1;
+            } else {
+                round += 1;
+            }
         }
         drop(input);
         assert!(process::wait(&mut application, Duration::from_secs(30)).unwrap().unwrap().success());

@@ -77,13 +77,16 @@ class Round:
         for thread in self.threads:
             thread.join(30)
         database = next(iter(self.clients.values()))["moved"]
-        # What was sent without an answer is there as soon as the server has read it.
-        until = time.monotonic() + 5
-        while True:
-            there = {found["_id"] for found in database["silent"].find({}, {"_id": 1})}
-            lost = [name for name in self.silent if name not in there]
-            if not lost or time.monotonic() > until:
+        # What was sent without an answer is there as soon as the server has read it: on a busy machine, thousands of
+        # requests wait in the buffers of sockets. What does not arrive while nothing else arrives for 10 s is lost.
+        lost, until = set(self.silent), 0
+        while lost:
+            missing = lost - {found["_id"] for found in database["silent"].find({}, {"_id": 1})}
+            if len(missing) < len(lost) or not until:
+                until = time.monotonic() + 10
+            elif time.monotonic() > until:
                 break
+            lost = missing
             time.sleep(0.1)
         there = {found["_id"] for found in database["written"].find({}, {"_id": 1})}
         for client in self.clients.values():
