@@ -293,14 +293,14 @@ fn a_client_whose_certificate_ends_on_its_way_is_refused() {
     let upstream = Busy::start();
     let proxy = files.proxy("requireSSL", &["--upstreamTLS", "never"], upstream.address);
     let mark = proxy.mark();
-    let short = files.authority.issue(&Request::client("short").valid(Validity::Seconds(8))).unwrap();
+    let short = files.authority.issue(&Request::client("short").valid(Validity::Seconds(15))).unwrap();
     let short = files.write("short.pem", &short.pem());
     let client = Stalled::connect(proxy.address("inbound"), &tls::client(&files.ca, Some(&short)));
     let address = client.address;
     let mut client = client.finish();
     client.write_all(&ping()).unwrap();
     upstream.wait_dialled(&proxy);
-    thread::sleep(std::time::Duration::from_secs(9));
+    thread::sleep(std::time::Duration::from_secs(16));
     upstream.release();
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).unwrap();

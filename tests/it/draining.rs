@@ -12,15 +12,19 @@ use std::{
 use bson::{Binary, Document, doc, spec::BinarySubtype};
 use serde_json::{Value, json};
 
-use crate::recycling::replica_set;
-use crate::support::{Mongod, Proxy, mongod, parts, plain::Plain, process, proxy::Signal, require, service::*, until};
+use crate::recycling::{replica_set, replica_set_on};
+use crate::support::{
+    Mongod, Proxy, ReservedPort, mongod, parts, plain::Plain, process, proxy::Signal, require, service::*, until,
+};
 
 /// The application does not notice: with the next use of its pool it connects to the next process.
 #[test]
 fn an_idle_pool_is_moved_at_once() {
     let python = require!(parts::pymongo());
     require!(parts::mongod());
-    let (mongod, mut proxy) = replica_set();
+    let reserved = ReservedPort::new();
+    let port = reserved.port();
+    let (mongod, mut proxy) = replica_set_on(port);
     let mut command = process::tethered(python);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/py/pool.py"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -28,7 +32,6 @@ fn an_idle_pool_is_moved_at_once() {
     let mut input = application.stdin.take().unwrap();
     let mut lines = BufReader::new(application.stdout.take().unwrap()).lines();
     let mut used = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
-    let port = proxy.port();
     writeln!(input, "{}", json!({ "uri": format!("mongodb://127.0.0.1:{port}/?replicaSet=rs"), "size": 20 })).unwrap();
     let first = used();
     assert_eq!((&first["done"], &first["errors"]), (&json!(20), &json!([])));

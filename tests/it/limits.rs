@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 use crate::support::service::{SOON, Upstream, connect, echoes, echoes_back, in_front_of, reload, wait_until, yaml};
-use crate::support::{Mark, Proxy, ProxyBuilder, cert, require_command, run_to_end};
+use crate::support::{Mark, Proxy, ProxyBuilder, cert, require_command, run_to_end, until};
 
 #[test]
 fn a_connection_too_many_waits_and_is_served_when_one_ends() {
@@ -252,11 +252,15 @@ fn out_of_descriptors_it_does_not_spin_and_serves_again_when_clients_leave() {
     // Silent clients: each takes one descriptor, and no dial can fail for lack of another one.
     let clients = (0..400).map(|_| connect(&proxy)).collect::<Vec<_>>();
     proxy.log().wait(Mark::START, SOON, is_out_of_descriptors).unwrap();
-    let before = proxy.cpu();
-    // The time that is measured, not a wait for a state.
-    thread::sleep(Duration::from_secs(2));
-    let spent = proxy.cpu() - before;
-    assert!(spent <= 20, "{spent} of 200 ticks of CPU while out of descriptors");
+    // On a slow machine, the first of these times may still be spent on accepting the clients.
+    until::proven(|| {
+        let before = proxy.cpu();
+        // The time that is measured, not a wait for a state.
+        thread::sleep(Duration::from_secs(2));
+        let spent = proxy.cpu() - before;
+        println!("{spent} of 200 ticks of CPU while out of descriptors");
+        spent <= 20
+    });
     assert_eq!(upstream.accepted(), 0);
 
     drop(clients);

@@ -72,7 +72,7 @@ fn a_busy_application_is_moved_and_does_not_notice() {
 fn on_a_standalone_the_number_at_risk_comes_first() {
     require!(parts::mongod());
     let mongod = Mongod::start(&mongod::Options { tls: Some(tls()), ..mongod::Options::default() });
-    let proxy = proxy(&mongod);
+    let proxy = proxy(&mongod, 0);
     let admin = admin::of(&proxy);
     let mut client = Plain::connect(proxy.port());
     client.hello("on a standalone");
@@ -123,9 +123,10 @@ fn tls() -> mongod::Tls {
 }
 
 /// A proxy whose link follows the policy, in front of a mongod that accepts both kinds of links.
-fn proxy(mongod: &Mongod) -> Proxy {
+fn proxy(mongod: &Mongod, port: u16) -> Proxy {
     let upstream = format!("localhost:{}", mongod.port());
-    let flags = ["--port", "0", "--upstream", &upstream, "--sslMode", "allowSSL", "--upstreamProbe", "on"];
+    let port = port.to_string();
+    let flags = ["--port", &port, "--upstream", &upstream, "--sslMode", "allowSSL", "--upstreamProbe", "on"];
     let files = [("--sslPEMKeyFile", "server.pem"), ("--sslCAFile", "ca.pem"), ("--sslClusterFile", "member.pem")];
     let files = files.map(|(flag, file)| [flag.to_owned(), cert(file)]);
     Proxy::start(flags.into_iter().map(str::to_owned).chain(files.into_iter().flatten()))
@@ -133,9 +134,14 @@ fn proxy(mongod: &Mongod) -> Proxy {
 
 /// A one-member set that advertises the proxy's address.
 pub(crate) fn replica_set() -> (Mongod, Proxy) {
+    replica_set_on(0)
+}
+
+/// The same, where the proxy listens on a port of the caller's; 0: on any.
+pub(crate) fn replica_set_on(port: u16) -> (Mongod, Proxy) {
     let options = mongod::Options { tls: Some(tls()), replica_set: Some("rs".into()), ..mongod::Options::default() };
     let mongod = Mongod::start(&options);
-    let proxy = proxy(&mongod);
+    let proxy = proxy(&mongod, port);
     let mut client = Plain::connect(proxy.port());
     let member = format!("127.0.0.1:{}", proxy.port());
     let config = doc! { "_id": "rs", "members": [{ "_id": 0, "host": member }] };

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Mongod, Proxy, Scratch,
     admin::{self, Admin},
-    cert, mongod, parts, process, require, wait,
+    cert, mongod, parts, process, require, until, wait,
 };
 
 #[test]
@@ -108,8 +108,12 @@ fn each_client_is_named_and_in_the_way_until_it_has_moved_or_is_accepted() {
         "mongodb://127.0.0.1:{}/?directConnection=true&appName=late&serverSelectionTimeoutMS=2000",
         proxy.port()
     );
-    runtime.block_on(async {
-        Client::with_uri_str(&uri).await.unwrap().database("admin").run_command(doc! { "ping": 1 }).await.unwrap_err()
+    until::proven(|| {
+        runtime.block_on(async {
+            let client = Client::with_uri_str(&uri).await.unwrap();
+            client.database("admin").run_command(doc! { "ping": 1 }).await.unwrap_err()
+        });
+        rows(&admin).iter().any(named("late"))
     });
     let late = row(&admin, named("late"));
     assert!(late["refused"].as_u64().unwrap() > 0 && late["refused"] == late["total"], "{late}");

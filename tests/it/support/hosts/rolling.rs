@@ -86,4 +86,4 @@ impl Ended {
 }
 
 /// A rollout may wait for members and old connections; a step takes a second.
-const LIMIT: Duration = Duration::from_secs(150);
+const LIMIT: Duration = Duration::from_secs(400);
