@@ -38,7 +38,7 @@ enum Event {
 }
 
 const ALLOWED: &str = "CN=ops";
-const SECONDS: u32 = 6;
+const SECONDS: u32 = 15;
 
 impl Place {
     fn new(validity: Validity) -> Place {

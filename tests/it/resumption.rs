@@ -22,10 +22,10 @@ fn a_clients_session_ends_with_its_certificate() {
     require_command!("openssl");
     lasting(|seconds| {
         let files = Files::new();
-        let short = files.issue(&Request::client("short").valid(Validity::Seconds(seconds)), "short.pem");
-        let end = SystemTime::now() + Duration::from_secs(seconds.into());
+        let request = Request::client("short").valid(Validity::Seconds(seconds));
+        let (short, end) = Expiry::of(seconds, || files.issue(&request, "short.pem"));
         let proxy = files.inbound(&[]);
-        if !established(&proxy, &files, &short, end) {
+        if !established(&proxy, &files, &short, &end) {
             return false;
         }
         for (number, kind) in KINDS.into_iter().enumerate() {
@@ -52,10 +52,9 @@ fn a_clients_session_ends_with_the_revocation_list() {
     lasting(|seconds| {
         let files = Files::new();
         let client = files.issue(&Request::client("client"), "client.pem");
-        let list = files.list(Validity::Seconds(seconds));
-        let end = SystemTime::now() + Duration::from_secs(seconds.into());
+        let (list, end) = Expiry::of(seconds, || files.list(Validity::Seconds(seconds)));
         let proxy = files.inbound(&["--sslCRLFile", &list]);
-        if !established(&proxy, &files, &client, end) {
+        if !established(&proxy, &files, &client, &end) {
             return false;
         }
         for (number, kind) in KINDS.into_iter().enumerate() {
@@ -91,8 +90,8 @@ fn a_session_with_a_server_ends_with_its_certificate() {
         lasting(|seconds| {
             let files = Files::new();
             let short = Request::server("localhost").names(["localhost"]).valid(Validity::Seconds(seconds));
-            let server = files.issue(&short, "upstream.pem");
-            files.outbound_until(&["--sslDisabledProtocols", disabled], &server, seconds, "expired")
+            let (server, end) = Expiry::of(seconds, || files.issue(&short, "upstream.pem"));
+            files.outbound_until(&["--sslDisabledProtocols", disabled], &server, &end, "expired")
         });
     }
 }
@@ -103,9 +102,9 @@ fn a_session_with_a_server_ends_with_the_revocation_list() {
         lasting(|seconds| {
             let files = Files::new();
             let server = files.issue(&Request::server("localhost").names(["localhost"]), "upstream.pem");
-            let list = files.list(Validity::Seconds(seconds));
+            let (list, end) = Expiry::of(seconds, || files.list(Validity::Seconds(seconds)));
             let args = ["--sslDisabledProtocols", disabled, "--sslCRLFile", &list];
-            files.outbound_until(&args, &server, seconds, "CRL of its issuer has expired")
+            files.outbound_until(&args, &server, &end, "CRL of its issuer has expired")
         });
     }
 }
@@ -117,13 +116,13 @@ fn lasting(tried: impl Fn(u32) -> bool) {
 
 /// Makes a session of each kind, resumes it, stores the newer session that the resumption yields, and waits for the
 /// expiry. False if the expiry came too soon.
-fn established(proxy: &Proxy, files: &Files, certificate: &str, end: SystemTime) -> bool {
+fn established(proxy: &Proxy, files: &Files, certificate: &str, end: &Expiry) -> bool {
     let mut told = Vec::new();
     for (number, kind) in KINDS.into_iter().enumerate() {
         told.push((kind, "New, TLS", files.connect(proxy, kind, certificate, None, Some(number))));
         told.push((kind, "Reused, TLS", files.connect(proxy, kind, certificate, Some(number), Some(number))));
     }
-    if !sleep_until(end) {
+    if !end.wait() {
         return false;
     }
     for (kind, expected, told) in told {
@@ -132,11 +131,31 @@ fn established(proxy: &Proxy, files: &Files, certificate: &str, end: SystemTime)
     true
 }
 
-/// Sleeps until the second after `end`; false if that has passed.
-fn sleep_until(end: SystemTime) -> bool {
-    let Ok(left) = end.duration_since(SystemTime::now()) else { return false };
-    thread::sleep(left + Duration::from_secs(1));
-    true
+/// When something expires that was issued for a number of seconds.
+struct Expiry {
+    earliest: SystemTime,
+    latest: SystemTime,
+}
+
+impl Expiry {
+    fn of<T>(seconds: u32, issue: impl FnOnce() -> T) -> (T, Expiry) {
+        let lifetime = Duration::from_secs(seconds.into());
+        let began = SystemTime::now();
+        let issued = issue();
+        // Certificates and CRLs contain times in whole seconds.
+        let earliest = began + lifetime - Duration::from_secs(1);
+        (issued, Expiry { earliest, latest: SystemTime::now() + lifetime })
+    }
+
+    /// Waits for the expiry; false if it may have come already.
+    fn wait(&self) -> bool {
+        let now = SystemTime::now();
+        if now >= self.earliest {
+            return false;
+        }
+        thread::sleep(self.latest.duration_since(now).unwrap_or_default() + Duration::from_secs(1));
+        true
+    }
 }
 
 /// A folder with a CA and the certificates that it has issued.
@@ -210,11 +229,9 @@ impl Files {
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
 
-    /// Links to a server with this certificate until the certificate or the CRL expires in this number of seconds: the
-    /// first link makes a full handshake, the next two resume, and after the expiry there is no link. False if the
-    /// expiry came too soon.
-    fn outbound_until(&self, args: &[&str], certificate: &str, seconds: u32, reason: &str) -> bool {
-        let end = SystemTime::now() + Duration::from_secs(seconds.into());
+    /// Links to a server with this certificate until the certificate or the CRL expires: the first link makes a full
+    /// handshake, the next two resume, and after the expiry there is no link. False if the expiry came too soon.
+    fn outbound_until(&self, args: &[&str], certificate: &str, end: &Expiry, reason: &str) -> bool {
         let (server, kinds) = tls_server(tls::server(certificate, None));
         let outbound = format!("127.0.0.1:0=localhost:{}", server.port());
         let upstream = server.to_string();
@@ -228,7 +245,7 @@ impl Files {
             let mut answer = String::new();
             seen.push((client.read_to_string(&mut answer).map(|_| answer), kinds.recv_timeout(SOON)));
         }
-        if !sleep_until(end) {
+        if !end.wait() {
             return false;
         }
         let expected = [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed];

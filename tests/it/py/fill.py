@@ -1,4 +1,4 @@
-"""Fills a set with documents: see tests/it/sidecar_sync.rs, which starts it.
+"""Fills a set with documents: see tests/it/cluster/sync.rs, which starts it.
 
 Arguments: the unix socket of the primary, how many MiB. Documents of 64 KiB, 256 at a time, each batch acknowledged by
 a majority, so that nobody falls behind the oplog.

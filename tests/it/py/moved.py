@@ -1,5 +1,5 @@
 """An application that does all kinds of operations at once, as pymongo's users do, while its connections are moved: see
-tests/it/recycling.rs, which starts it.
+tests/it/moving.rs, which starts it.
 
 Input: one JSON object (the address, whether every kind has a client of its own); then a line for each round's beginning and
 one for its end. Output: `ready` once every kind has worked; at the end of a round one JSON object: what was done, every

@@ -1,7 +1,7 @@
-"""Many clients that do nothing but ask: see tests/it/sidecar_storm.rs, which starts it.
+"""Many clients that do nothing but ask: see tests/it/cluster/storm.rs, which starts it.
 
-Arguments: address, port, how many. Each connects, asks for `ping` as often as it is answered, and connects again when
-its connection ends. Prints one JSON object a second: connections that are open, answers so far.
+Arguments: address, port, how many. Each connects, asks for `ping` twenty times a second if it is answered, and connects
+again when its connection ends. Prints one JSON object a second: connections that are open, answers so far.
 """
 
 import asyncio
@@ -35,6 +35,7 @@ class Storm:
                     length = struct.unpack("<i", await reader.readexactly(4))[0]
                     await reader.readexactly(length - 4)
                     self.answers += 1
+                    await asyncio.sleep(0.05)
             except (OSError, EOFError):
                 pass
             self.open -= 1
