@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::control::Recycle;
+use crate::limits::{RECYCLE_GRACE_MOST, RECYCLE_WAIT_MOST};
 
 /// `PUT /mode`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,16 +34,26 @@ pub struct ModeRequest {
 pub struct RecycleParameters {
     /// Whether to include connections whose clients may see an error.
     pub force: bool,
-    /// The number of seconds after which a connection is cut even within a message.
+    /// The number of seconds after which a connection is cut even within a message: 0 to 86,400, a day.
     pub grace_secs: Option<u64>,
-    /// The number of seconds for which the reply waits for connections to end.
+    /// The number of seconds for which the reply waits for connections to end: 0 to 600.
     pub wait_secs: Option<u64>,
 }
 
-impl From<RecycleParameters> for Recycle {
-    fn from(request: RecycleParameters) -> Recycle {
-        let seconds = |seconds: Option<u64>| seconds.map(Duration::from_secs);
-        Recycle { force: request.force, grace: seconds(request.grace_secs), wait: seconds(request.wait_secs) }
+impl TryFrom<RecycleParameters> for Recycle {
+    /// The reason, for the caller.
+    type Error = String;
+
+    fn try_from(request: RecycleParameters) -> Result<Recycle, String> {
+        let within = |field: &str, seconds: Option<u64>, most: Duration| match seconds.map(Duration::from_secs) {
+            Some(given) if given > most => {
+                Err(format!("{field} is {}; expected 0 to {}", given.as_secs(), most.as_secs()))
+            }
+            given => Ok(given),
+        };
+        let grace = within("graceSecs", request.grace_secs, RECYCLE_GRACE_MOST)?;
+        let wait = within("waitSecs", request.wait_secs, RECYCLE_WAIT_MOST)?;
+        Ok(Recycle { force: request.force, grace, wait })
     }
 }
 

@@ -13,7 +13,7 @@ use super::checks::sync::sync_warnings;
 use super::history::{Action, Event};
 use super::probe::{ServerState, ServerStatus};
 use super::view::View;
-use crate::limits::{RECYCLE_LOOK, RECYCLE_WAIT, RECYCLE_WAIT_MOST};
+use crate::limits::{RECYCLE_LOOK, RECYCLE_WAIT};
 use crate::policy::Link;
 use crate::telemetry::{OpenConnection, Outcome};
 
@@ -59,7 +59,7 @@ pub(super) async fn recycle(view: &View, request: Recycle, caller: &Caller) -> R
     let (door, by, at_risk) = (caller.interface.name(), &caller.who, risks.values().sum::<usize>());
     let grace_secs = request.grace.map(|grace| grace.as_secs());
     tracing::info!(connections = asked.len(), at_risk, forced = request.force, grace_secs, door, %by, "recycling");
-    ended(view, &asked, request.wait.unwrap_or(RECYCLE_WAIT).min(RECYCLE_WAIT_MOST)).await;
+    ended(view, &asked, request.wait.unwrap_or(RECYCLE_WAIT)).await;
     let risks = risks.into_iter().map(|(risk, count)| risk.text(count, request.force)).collect();
     let counted = count(&asked);
     let waiting = counted.waiting + view.pending_non_conforming();

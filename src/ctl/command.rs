@@ -1,11 +1,13 @@
 //! The command line of `tlsramp ctl`.
 
+use std::time::Duration;
+
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, Command, value_parser};
 
 use super::target::{ClientTarget, ConnectionTarget};
 use crate::admin_client::{AdminAddress, with_tls_options};
-use crate::limits::{RECYCLE_WAIT, RECYCLE_WAIT_MOST};
+use crate::limits::{RECYCLE_GRACE_MOST, RECYCLE_WAIT, RECYCLE_WAIT_MOST};
 use crate::policy::{Mode, Spelling};
 
 /// The command line of `tlsramp ctl`.
@@ -51,7 +53,10 @@ fn with_options(command: Command, global: bool) -> Command {
         .value_parser(value_parser!(AdminAddress))
         .global(global)
         .help_heading("Admin port")
-        .help("Address of the proxy's admin port (its --adminBind)");
+        .help(
+            "Address of the proxy's admin port (its --adminBind); the PATH of a Unix socket is absolute and has at most \
+             107 bytes",
+        );
     let json = switch(JSON).global(global).help("Print the admin port's JSON unchanged: one object, also for errors");
     let wide = switch(WIDE).global(global).help(
         "Print all columns of tables, and all tables of the status; without it, columns that do not fit the terminal are \
@@ -181,7 +186,7 @@ fn whois() -> Command {
 
 fn recycle() -> Command {
     let seconds = |name: &'static str| Arg::new(name).long(name).value_name("SECONDS");
-    let wait = value_parser!(u64).range(0..=RECYCLE_WAIT_MOST.as_secs());
+    let up_to = |most: Duration| value_parser!(u64).range(0..=most.as_secs());
     verb(
         RECYCLE,
         "Close connections that the mode in force would not allow, between two messages, so that clients reconnect",
@@ -193,11 +198,11 @@ fn recycle() -> Command {
              MongoDB messages, or with TLS passed through",
         ),
         seconds(GRACE)
-            .value_parser(value_parser!(u64))
-            .help("After SECONDS, close the remaining connections even within a message [default: never]"),
+            .value_parser(up_to(RECYCLE_GRACE_MOST))
+            .help("After SECONDS (0 to 86400), close the remaining connections even within a message [default: never]"),
         seconds(WAIT)
-            .value_parser(wait)
-            .help(format!("Seconds to wait until they are closed [default: {}]", RECYCLE_WAIT.as_secs())),
+            .value_parser(up_to(RECYCLE_WAIT_MOST))
+            .help(format!("Seconds to wait until they are closed, 0 to 600 [default: {}]", RECYCLE_WAIT.as_secs())),
     ])
 }
 

@@ -23,7 +23,7 @@ pub(super) fn page(reply: &Connections, non_conforming_only: bool, each: bool) -
         (_, 0) => format!("{open} open, all conforming to the mode in force."),
         (_, some) => format!(
             "{open} open, {some} of them non-conforming: the mode in force would not make them (`ctl recycle` ends \
-             them; --each lists the reasons)."
+             those whose clients see no error; --each lists the reasons)."
         ),
     });
     if !waiting.is_empty() {

@@ -51,6 +51,8 @@ pub const RECYCLE_LOOK: Duration = Duration::from_millis(20);
 /// How long the answer to a recycle request waits until connections have been recycled. Any boundary is used after 5 s,
 /// and ending a connection takes one or two more seconds.
 pub const RECYCLE_WAIT: Duration = Duration::from_secs(8);
+/// Longest grace time of a recycle request. Who wants to wait for longer can leave it out.
+pub const RECYCLE_GRACE_MOST: Duration = Duration::from_secs(86_400);
 /// Longest wait that a recycle request may ask for.
 pub const RECYCLE_WAIT_MOST: Duration = Duration::from_secs(600);
 /// Interval at which the certificates of established clients are verified again, even if our own trust material has not

@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, Command, value_parser};
 use super::limits;
 use super::node::mode;
 use crate::admin_client::{AdminAddress, with_tls_options};
+use crate::limits::RECYCLE_GRACE_MOST;
 use crate::telemetry::ClientIdentity;
 
 /// The command line of `tlsramp rollout`.
@@ -16,7 +17,10 @@ pub fn command() -> Command {
     let wait = Arg::new(WAIT).long(WAIT).value_name("TIME");
     let wait = wait.value_parser(|text: &str| crate::config::time(text, std::time::Duration::ZERO));
     let accept = Arg::new(ACCEPT).long(ACCEPT).value_name("KEY").value_parser(key).action(ArgAction::Append);
-    let grace = Arg::new(GRACE).long(GRACE).value_name("SECONDS").value_parser(value_parser!(u64));
+    let grace = Arg::new(GRACE)
+        .long(GRACE)
+        .value_name("SECONDS")
+        .value_parser(value_parser!(u64).range(0..=RECYCLE_GRACE_MOST.as_secs()));
     let log = Arg::new(LOG).long(LOG).value_name("FILE|none").default_value(LOG_DEFAULT);
     let command = Command::new("rollout")
         .about("Change the mode of many nodes, one step at a time: the rolling upgrade, or the way back")
@@ -39,8 +43,8 @@ pub fn command() -> Command {
              `ctl clients --wide`); repeatable",
         ),
         grace.help(
-            "Cut old connections that remain after this many seconds, even within a message; their clients may see an \
-             error [default: never]",
+            "Cut old connections that remain after this many seconds (0 to 86400), even within a message; their clients \
+             may see an error [default: never]",
         ),
         log.value_parser(NonEmptyStringValueParser::new())
             .help("File to which the log of the rollout is appended; none: no log"),

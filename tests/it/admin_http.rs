@@ -147,6 +147,9 @@ fn a_body_is_bounded_and_every_key_is_known() {
         ("PUT", "/mode", r#"{"mode":"preferSSL"} x"#, "trailing"),
         ("POST", "/rotate", r#"{"x":1}"#, "x"),
         ("POST", "/recycle", r#"{"graceSecs":-1}"#, "-1"),
+        // Such a time would overflow the clock.
+        ("POST", "/recycle", r#"{"graceSecs":18446744073709551615}"#, "expected 0 to 86400"),
+        ("POST", "/recycle", r#"{"waitSecs":601}"#, "expected 0 to 600"),
         ("POST", "/lease", r#"{"holder":"","ttlSecs":1}"#, "holder"),
         ("POST", "/lease", r#"{"holder":"a","ttlSecs":3601}"#, "3600"),
         ("POST", "/quit", "null", "line 1"),

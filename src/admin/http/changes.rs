@@ -45,7 +45,8 @@ pub(super) async fn answer(
         }
         Operation::Recycle => {
             let recycle: RecycleParameters = parse(body)?;
-            let recycled = controller.recycle(recycle.into(), &caller).await?;
+            let recycle = recycle.try_into().map_err(HttpReply::bad_request)?;
+            let recycled = controller.recycle(recycle, &caller).await?;
             Ok(HttpReply::json(StatusCode::OK, &RecycleReply::from(recycled)))
         }
         Operation::Accept => {

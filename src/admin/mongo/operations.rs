@@ -48,7 +48,7 @@ pub(super) async fn recycle(context: CommandContext<'_>) -> CommandResult {
     only(request, &["force", "graceSecs", "waitSecs"])?;
     let force = flag(request, "force")?;
     let (grace_secs, wait_secs) = (count(request, "graceSecs")?, count(request, "waitSecs")?);
-    let (request, caller) = (RecycleParameters { force, grace_secs, wait_secs }, connection.caller(Interface::Mongodb));
-    let recycled = connection.shared.controller.recycle(request.into(), &caller).await?;
+    let request = RecycleParameters { force, grace_secs, wait_secs }.try_into().map_err(CommandFailure::bad_value)?;
+    let recycled = connection.shared.controller.recycle(request, &connection.caller(Interface::Mongodb)).await?;
     Ok(document(&RecycleReply::from(recycled)))
 }
