@@ -156,7 +156,7 @@ inside "cp /etc/tlsramp/tlsramp.conf keep.conf && echo 'nonsense: 1' >>/etc/tlsr
 inside "apt-get install -y --reinstall ./next.deb" 2>&1 | tee "$work/refused.log"
 grep -q "has not replaced the running process" "$work/refused.log" || fail "the refusal is not shown"
 [ "$(inside "systemctl show --property=MainPID --value tlsramp")" = "$now" ] || fail "the running process is gone"
-inside "cp keep.conf /etc/tlsramp/tlsramp.conf && systemctl kill --kill-whom=main --signal=USR2 tlsramp && sleep 2"
+inside "cp keep.conf /etc/tlsramp/tlsramp.conf && systemctl kill --kill-who=main --signal=USR2 tlsramp && sleep 2"
 [ "$(inside "systemctl show --property=MainPID --value tlsramp")" != "$now" ] || fail "not replaced after the correction"
 inside "$connects --duration 1s" || fail "it does not serve"
 
