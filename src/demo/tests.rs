@@ -85,8 +85,11 @@ async fn links_with_the_same_local_address_are_told_apart() {
         client
     };
     let [first, second] = &nodes[0].outbound[..] else { panic!("there are two other nodes") };
-    // A port that was free just now.
-    let local = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // A port that stays reserved: it is bound, and nobody listens.
+    let reserved = TcpSocket::new_v4().unwrap();
+    reserved.set_reuseaddr(true).unwrap();
+    reserved.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let local = reserved.local_addr().unwrap();
     let before = connect(local, first.listen).await;
     for node in &nodes {
         node.app.controller.change_mode(Change::forced(Mode::Prefer, Spelling::Ssl), &Caller::PROGRAM).await.unwrap();

@@ -164,6 +164,6 @@ impl<'a> Upgrade<'a> {
 }
 
 /// Longest wait for the nodes' counts.
-const SETTLED: Duration = Duration::from_secs(2);
+const SETTLED: Duration = Duration::from_secs(10);
 /// Interval at which the nodes' counts are read.
 const POLL: Duration = Duration::from_millis(10);

@@ -48,10 +48,11 @@ impl Place {
         write("server.pem", &server.pem());
         write("ca.pem", ca.pem());
         write("crl.pem", &ca.revoke(&[], Validity::Now).unwrap());
-        let client = ca.issue(&Request::client("ops").valid(validity)).unwrap();
-        write("client.pem", &client.pem());
         let text = text(folder.path(), &upstream, &[ALLOWED, "CN=other"], "");
         let proxy = Proxy::start_with_config(&text, [""; 0]);
+        // Last, because it may expire soon.
+        let client = ca.issue(&Request::client("ops").valid(validity)).unwrap();
+        write("client.pem", &client.pem());
         Place { folder, ca, client, upstream, proxy }
     }
 

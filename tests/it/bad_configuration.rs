@@ -249,7 +249,7 @@ fn a_tls_file_that_this_user_may_not_read_is_named() {
         Command::new(PROGRAM)
     };
     command.arg("check").args(FRONT).args(["--sslPEMKeyFile", &path]);
-    let output = process::output(command, Duration::from_secs(20)).unwrap();
+    let output = process::output(command, Duration::from_secs(60)).unwrap();
     let named = format!("--sslPEMKeyFile '{path}'");
     refusal(&["check"], output).has_one_mistake(&[
         &named,

@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 /// The longest page takes a minute and a half alone.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1500);
 
 macro_rules! pages_run {
     ($($name:ident: $([$($turn:ident)?])? $($page:literal)+,)*) => {

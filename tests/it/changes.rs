@@ -53,7 +53,7 @@ async fn a_hundred_modes_and_a_hundred_reloads_lose_nothing() {
     for outcome in Outcome::ALL {
         assert!(outcome == Outcome::Completed || bench.app.observer.count(outcome) == 0, "{outcome:?}");
     }
-    assert!(bench.app.stop(Duration::from_secs(5), std::future::pending()).await, "every client has left");
+    assert!(bench.app.stop(Duration::from_secs(60), std::future::pending()).await, "every client has left");
 }
 
 /// Up to requireSSL and down to disabled: established connections stay, whatever the mode means for new ones.
@@ -154,7 +154,8 @@ impl Bench {
         let file = folder.join("tlsramp.conf");
         // The tests count generations. A file that is written and read again must not be rotated in between as well.
         let text = format!(
-            "watch = off\nsslMode = {mode}\nport = 0\nupstream = {upstream}\nupstreamTLS = {link}\nsslPEMKeyFile = {}\nsslCAFile = {}\n",
+            "watch = off\nsslMode = {mode}\nport = 0\nupstream = {upstream}\nupstreamTLS = {link}\nsslPEMKeyFile = {}\nsslCAFile = {}\n\
+             sniffTimeout = 120s\nhandshakeTimeout = 120s\nconnectTimeout = 60s\n",
             path("server.pem"),
             path("ca.pem"),
         );

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::plain::Plain;
 use crate::support::service::*;
-use crate::support::{Proxy, ReservedPort, Scratch, cert, process, run_to_end};
+use crate::support::{Proxy, ReservedPort, Scratch, cert, process, run_to_end, wait};
 
 /// A proxy in `allowSSL` that can serve TLS to all clients and verify servers.
 pub(crate) fn start(more: &[&str]) -> (Upstream, Proxy) {
@@ -213,6 +213,8 @@ fn leads_back_to_the_client() {
     drop(named);
 
     assert_eq!(ctl(&admin, "mode requireSSL --force").0, 0);
+    let open = |count: &str| ctl(&admin, "connections --non-conforming").1.starts_with(count);
+    wait("the other client has left", || open("1 connection open"));
     let (_, stdout, _) = ctl(&admin, "connections --non-conforming");
     assert!(stdout.starts_with("1 connection open, 1 of them non-conforming: "), "{stdout}");
     // The upstream is not a member of a set, so its client could see an error, and its connection is not recycled.

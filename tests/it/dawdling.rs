@@ -450,7 +450,7 @@ impl Files {
 
     fn proxy(&self, mode: &str, args: &[&str], upstream: SocketAddr) -> Proxy {
         let upstream = upstream.to_string();
-        let base = ["--port", "0", "--upstream", &upstream, "--connectTimeout", "30s", "--handshakeTimeout", "30s"];
+        let base = ["--port", "0", "--upstream", &upstream, "--connectTimeout", "120s", "--handshakeTimeout", "120s"];
         let tls = ["--sslMode", mode, "--sslPEMKeyFile", &self.server, "--sslCAFile", &self.ca, "--watch", "off"];
         Proxy::start(base.iter().chain(&tls).chain(args))
     }

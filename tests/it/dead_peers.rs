@@ -40,7 +40,7 @@ fn a_peer_that_is_cut_off_ends_both_legs_and_nothing_leaks() {
             command.args(["netns", "exec", &network.namespace("hosts")]).arg(env::current_exe().unwrap());
             let test = thread::current().name().expect("a test's thread has its name").to_owned();
             command.args([&test, "--exact", "--nocapture"]).env(INSIDE, &network.name);
-            let output = process::output(command, BOUND + Duration::from_secs(60)).unwrap();
+            let output = process::output(command, BOUND + Duration::from_secs(600)).unwrap();
             let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
             assert!(output.status.success() && said.contains("1 passed"), "on the hosts:\n{said}");
         }
@@ -70,7 +70,7 @@ fn cut_off(network: &Network) {
     let mut wrong: Vec<String> = waiting.iter().filter_map(|case| case.check(deadline).err()).collect();
     for front in [&client_lost, &upstream_lost] {
         let open = || front.proxy.open_fds();
-        if !wait_until(SOON, || open() == front.descriptors) {
+        if !wait_until(SOON, || open() <= front.descriptors) {
             wrong.push(format!("{front:?}: {} descriptors, {} before", open(), front.descriptors));
         }
     }

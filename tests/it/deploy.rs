@@ -291,7 +291,7 @@ const MEBIBYTE: usize = 1024 * 1024;
 const CONNECTION_BYTES: usize = 16 * 1024;
 const MANIFESTS: [&str; 2] = ["kubernetes/transparent.yaml", "kubernetes/explicit.yaml"];
 /// Reading the schemas of Kubernetes takes a while.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// An address of TEST-NET-1 (RFC 5737).
 const POD_IP: &str = "192.0.2.1";

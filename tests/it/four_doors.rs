@@ -39,7 +39,8 @@ fn five_hundred_wishes_and_nobody_notices() {
     let text = |mode: &str| {
         let (upstream, key, ca) = (mongod.address(), cert("server.pem"), cert("ca.pem"));
         format!(
-            "port = 0\nupstream = {upstream}\nupstreamTLS = never\nsslMode = {mode}\nsslPEMKeyFile = {key}\nsslCAFile = {ca}\nwatch = all\n"
+            "port = 0\nupstream = {upstream}\nupstreamTLS = never\nsslMode = {mode}\nsslPEMKeyFile = {key}\nsslCAFile = {ca}\nwatch = all\n\
+             sniffTimeout = 120s\nhandshakeTimeout = 120s\nconnectTimeout = 60s\n"
         )
     };
     let proxy = Proxy::start_with_config::<&str>(&text("allowSSL"), []);
@@ -183,7 +184,7 @@ struct Work {
 
 impl Work {
     fn reached(&self, operations: u64) {
-        let until = std::time::Instant::now() + Duration::from_secs(60);
+        let until = std::time::Instant::now() + Duration::from_secs(180);
         while self.operations.load(Ordering::SeqCst) < operations {
             assert!(std::time::Instant::now() < until, "the clients do not work");
             thread::sleep(Duration::from_millis(10));

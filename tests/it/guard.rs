@@ -203,7 +203,7 @@ fn a_real_member_and_a_real_driver_do_not_speak_for_a_legacy_client() {
     );
     let mut command = process::tethered(python);
     command.args(["-c", script, &uri]);
-    process::succeed(command, SOON).unwrap();
+    process::succeed(command, 4 * SOON).unwrap();
     wait("pymongo is seen", || rows(&admin).iter().any(|row| row["kind"] == "TLS1.3" && row["driver"] != Value::Null));
     assert!(blockers(&admin).contains(&key.to_owned()), "{:?}", blockers(&admin));
     assert_eq!(guarded(&admin), 409);
@@ -268,7 +268,7 @@ fn dial(proxy: &Proxy, from: IpAddr) -> TcpStream {
 
 fn curl(address: SocketAddr) -> String {
     let mut command = process::tethered("curl");
-    command.args(["-sk", "--max-time", "5", &format!("https://{address}/")]);
+    command.args(["-sk", "--max-time", "20", &format!("https://{address}/")]);
     format!("{:?}", process::output(command, SOON))
 }
 

@@ -125,7 +125,7 @@ fn start(upstream: &Upstream) -> Proxy {
     let _ = tlsramp::testing::raise_descriptor_limit(1);
     let (address, server, ca) = (upstream.address.to_string(), cert("server.pem"), cert("ca.pem"));
     let front = ["--port", "0", "--upstream", &address, "--upstreamTLS", "never", "--sslMode", "requireSSL"];
-    let more = ["--sslPEMKeyFile", &server, "--sslCAFile", &ca, "--handshakeTimeout", "120s", "--upstreamProbe", "off"];
+    let more = ["--sslPEMKeyFile", &server, "--sslCAFile", &ca, "--handshakeTimeout", "600s", "--upstreamProbe", "off"];
     Proxy::start(front.iter().chain(&more))
 }
 

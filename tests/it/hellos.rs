@@ -50,7 +50,8 @@ fn a_split_and_dribbled_hello_gets_its_handshake() {
     let server = reserved.address().to_string();
     let (key, ca) = (cert("server.pem"), cert("ca.pem"));
     let base = ["--port", "0", "--upstream", &server, "--upstreamTLS", "never", "--sslMode", "requireSSL"];
-    let proxy = Proxy::start(base.iter().chain(&["--sslPEMKeyFile", &key, "--sslCAFile", &ca]));
+    let more = ["--sslPEMKeyFile", &key, "--sslCAFile", &ca, "--sniffTimeout", "120s", "--handshakeTimeout", "120s"];
+    let proxy = Proxy::start(base.iter().chain(&more));
     for (fragment, dribbled) in [(1, false), (2, true), (7, true), (4096, true), (4096, false)] {
         let mut hello = Vec::new();
         let config = tls::client(&ca, Some(&cert("client.pem")));

@@ -301,7 +301,7 @@ fn a_stop_right_after_a_flood_still_counts_what_was_left_out() {
 #[test]
 fn fifty_silent_clients_do_not_delay_one_that_speaks() {
     let upstream = Upstream::start();
-    let proxy = Proxy::start(with(&upstream, &["--workers", "1"]));
+    let proxy = Proxy::start(with(&upstream, &["--workers", "1", "--sniffTimeout", "10m"]));
     let silent = (0..50).map(|_| connect(&proxy)).collect::<Vec<_>>();
     // Some clients have sent a first byte: waiting for them must not delay others.
     let mut begun = (0..50).map(|_| connect(&proxy)).collect::<Vec<_>>();

@@ -158,6 +158,8 @@ impl Cell {
         let (upstream, server, ca) = (mongod.address(), cert("server.pem"), cert("ca.pem"));
         let mut args = vec!["--port", "0", "--upstream", &upstream, "--sslMode", self.mode];
         args.extend(["--sslPEMKeyFile", &server, "--sslCAFile", &ca]);
+        // The clients share a process, which may be busy with one of them.
+        args.extend(["--sniffTimeout", "120s", "--handshakeTimeout", "120s", "--connectTimeout", "60s"]);
         let member = cert("member.pem");
         match self.link {
             Link::Never => args.extend(["--upstreamTLS", "never"]),
@@ -181,7 +183,7 @@ impl Cell {
     /// How long the client tries: long enough for a refusal, or for a busy machine if it must succeed.
     fn patience(&self) -> Duration {
         let refused = if until::busy() { 20 } else { 6 };
-        Duration::from_secs(if self.verdict() == Verdict::Works { 30 } else { refused })
+        Duration::from_secs(if self.verdict() == Verdict::Works { 120 } else { refused })
     }
 
     fn check(&self, outcome: &Outcome, proxy: &Proxy) -> Result<(), String> {
@@ -271,7 +273,7 @@ fn by_pymongo(python: &Path, cells: &[(Cell, Proxy)]) -> HashMap<String, Outcome
     let input: String = cells.iter().map(|(cell, proxy)| format!("{}\n", pymongo_cell(cell, proxy))).collect();
     let mut command = process::tethered(python);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/py/matrix.py"));
-    let limit = Duration::from_secs(300);
+    let limit = Duration::from_secs(900);
     let output = process::output_with_input(command, input.into_bytes(), limit).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).lines().map(pymongo_outcome).collect()
@@ -311,7 +313,7 @@ fn by_rust_driver(cells: &[(Cell, Proxy)]) -> HashMap<String, Outcome> {
     block_on(async {
         let attempts = cells.iter().map(|(cell, proxy)| async {
             // Longer than any client's time limit, so that a client that hangs only affects its own cell.
-            let attempt = tokio::time::timeout(Duration::from_secs(120), rust_client(cell, proxy.port()));
+            let attempt = tokio::time::timeout(Duration::from_secs(600), rust_client(cell, proxy.port()));
             let outcome = match attempt.await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(error)) => Outcome::Error(error.to_string()),

@@ -73,7 +73,7 @@ fn redirected_destinations() {
     let test = thread::current().name().expect("a test's thread has its name").to_owned();
     command.args(["--net", "--mount", "--"]).arg(env::current_exe().unwrap());
     command.args([&test, "--exact", "--nocapture"]).env(INSIDE, "1");
-    let output = process::output(command, Duration::from_secs(240)).unwrap();
+    let output = process::output(command, Duration::from_secs(900)).unwrap();
     let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     assert!(output.status.success() && said.contains("1 passed"), "in the namespaces:\n{said}");
 }

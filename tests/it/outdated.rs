@@ -172,22 +172,29 @@ fn good_files_do_not_make_room_for_those_that_are_out_of_date() {
 #[test]
 fn the_watch_keeps_good_files_and_says_so_until_others_come() {
     let folder = Scratch::new("outdated");
-    write(folder.path(), Fault::None);
-    let proxy = Proxy::start(flags(folder.path()));
+    // All files at once, so that the watch never sees some of them alone.
+    let swap = |name: &str, fault| {
+        fs::create_dir(folder.join(name)).unwrap();
+        write(&folder.join(name), fault);
+        std::os::unix::fs::symlink(name, folder.join("next")).unwrap();
+        fs::rename(folder.join("next"), folder.join("current")).unwrap();
+    };
+    swap("first", Fault::None);
+    let proxy = Proxy::start(flags(&folder.join("current")));
     let admin = admin::of(&proxy);
     let refused = || admin.get("/status")["refusedRotation"].clone();
     let metric = || {
         let page = admin.raw("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").body;
         page.contains("tlsramp_rotation_refused 1")
     };
-    write(folder.path(), Fault::CrlExpired);
+    swap("second", Fault::CrlExpired);
     wait("the watch refuses", || !refused().is_null());
     let status = admin.get("/status");
     let text = "the revocation list of CN=root has expired on";
     assert_eq!(status["refusedRotation"]["door"], "watch", "{status}");
     assert!(status["critical"].to_string().contains(text) && metric(), "{status}");
     assert_eq!(status["generation"], 1);
-    write(folder.path(), Fault::None);
+    swap("third", Fault::None);
     wait("the watch takes good files", || refused().is_null());
     assert!(admin.get("/status")["critical"] == json!([]) && !metric());
     assert!(admin.get("/status")["generation"].as_u64().unwrap() > 1);

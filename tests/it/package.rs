@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::support::{Scratch, process, require_command, require_root, run_to_end};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(240);
 
 /// One line for programs, and with `--version` the TLS libraries, as in the lock file.
 #[test]

@@ -91,7 +91,7 @@ fn a_request_under_way_is_waited_for_unless_a_grace_is_given() {
     require!(parts::mongod());
     let (_mongod, proxy) = replica_set();
     let admin = admin::of(&proxy);
-    let sleep = doc! { "find": "c", "filter": { "$where": "sleep(3000) || true" }, "limit": 1 };
+    let sleep = doc! { "find": "c", "filter": { "$where": "sleep(10000) || true" }, "limit": 1 };
     let mut patient = Plain::connect(proxy.port());
     patient.command("test", &doc! { "insert": "c", "documents": [{ "_id": 1 }] });
     admin.put("/mode", &json!({ "mode": "preferSSL" }));
@@ -147,7 +147,7 @@ pub(crate) fn replica_set_on(port: u16) -> (Mongod, Proxy) {
     let config = doc! { "_id": "rs", "members": [{ "_id": 0, "host": member }] };
     let reply = client.command("admin", &doc! { "replSetInitiate": config });
     assert_eq!(reply.get_f64("ok").unwrap(), 1.0, "{reply}");
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + Duration::from_secs(120);
     while !client.command("admin", &doc! { "hello": 1 }).get_bool("isWritablePrimary").unwrap_or(false) {
         assert!(Instant::now() < until, "no primary");
         std::thread::sleep(Duration::from_millis(50));

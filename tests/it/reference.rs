@@ -229,7 +229,7 @@ fn configuration_files() {
 fn help(words: &[&str]) -> String {
     let mut command = process::tethered(env!("CARGO_BIN_EXE_tlsramp"));
     command.args(words).arg("--help").env_remove("COLUMNS").env_remove("TLSRAMP_ADMIN");
-    let output = process::succeed(command, std::time::Duration::from_secs(20)).unwrap_or_else(|why| panic!("{why}"));
+    let output = process::succeed(command, std::time::Duration::from_secs(60)).unwrap_or_else(|why| panic!("{why}"));
     // Help aligns with spaces at the ends of lines, which editors remove.
     String::from_utf8(output.stdout).unwrap().lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }

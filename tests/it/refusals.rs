@@ -1,14 +1,14 @@
 //! The answers that refused or broken peers receive, and the records of their connections.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bson::{doc, rawdoc};
 use rustls::ClientConfig;
 use tlsramp::testing::{CommandError, MongoClient, Reply, msg_command, query_command};
 
-use crate::support::{Proxy, ReservedPort, cert, openssl, require_command, tls};
+use crate::support::{Proxy, ReservedPort, cert, openssl, require_command, tls, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const TEXT: &str = "The server is configured to only allow SSL connections";
@@ -22,11 +22,19 @@ fn plaintext_where_tls_is_required_reads_why_whatever_else_it_sent() {
         [("OP_MSG", msg_command(7, "admin", &command)), ("OP_QUERY", query_command(7, "admin", &command))]
     {
         for behind in [0, 512 * 1024] {
-            let got = talk(&proxy, &[&request[..], &vec![0; behind]].concat());
-            let reply = Reply::parse(&got).unwrap_or_else(|error| panic!("{what}, {behind} bytes behind: {error}"));
-            assert_eq!(reply.header.response_to, 7);
-            let expected = doc! { "ok": 0.0, "errmsg": TEXT, "code": 141, "codeName": "SSLHandshakeFailed" };
-            assert_eq!(bson::Document::try_from(reply.document).unwrap(), expected, "{what}");
+            until::proven(|| {
+                let began = Instant::now();
+                let got = match try_talk(&proxy, &[&request[..], &vec![0; behind]].concat()) {
+                    // What the client sends is read for a second.
+                    Err(_) if began.elapsed() > Duration::from_millis(800) => return false,
+                    got => got.unwrap(),
+                };
+                let reply = Reply::parse(&got).unwrap_or_else(|error| panic!("{what}, {behind} bytes behind: {error}"));
+                assert_eq!(reply.header.response_to, 7);
+                let expected = doc! { "ok": 0.0, "errmsg": TEXT, "code": 141, "codeName": "SSLHandshakeFailed" };
+                assert_eq!(bson::Document::try_from(reply.document).unwrap(), expected, "{what}");
+                true
+            });
         }
     }
     let record = proxy.wait_log(|line| line["outcome"] == "refused_plaintext", PATIENCE);
@@ -215,13 +223,17 @@ fn garbage_that_claims_to_be_tls_is_closed_with_an_alert() {
 
 /// Sends, closes the sending direction, and reads to the end. A reset fails the test.
 fn talk(proxy: &Proxy, bytes: &[u8]) -> Vec<u8> {
-    let mut client = TcpStream::connect(proxy.address("inbound")).unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    client.write_all(bytes).unwrap();
-    client.shutdown(Shutdown::Write).unwrap();
+    try_talk(proxy, bytes).unwrap()
+}
+
+fn try_talk(proxy: &Proxy, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut client = TcpStream::connect(proxy.address("inbound"))?;
+    client.set_read_timeout(Some(PATIENCE))?;
+    client.write_all(bytes)?;
+    client.shutdown(Shutdown::Write)?;
     let mut got = Vec::new();
-    client.read_to_end(&mut got).unwrap_or_else(|error| panic!("after {} bytes: {error}", got.len()));
-    got
+    client.read_to_end(&mut got)?;
+    Ok(got)
 }
 
 fn client() -> std::sync::Arc<ClientConfig> {

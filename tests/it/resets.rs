@@ -75,7 +75,7 @@ fn a_reset_is_passed_on_in_every_state_of_a_relay() {
             }
         }
     }
-    if !wait_until(SOON, || sockets(&proxy) == before) {
+    if !wait_until(SOON, || sockets(&proxy) <= before) {
         wrong.push(format!("{} sockets, {before} before", sockets(&proxy)));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -93,7 +93,11 @@ struct Running {
 impl Running {
     #[track_caller]
     fn says(&self, said: &str) {
-        crate::support::wait(&format!("it says {said:?}: {}", self.log.tail()), || self.text().contains(said));
+        assert!(
+            crate::support::until::wait_until(LIMIT, || self.text().contains(said)),
+            "{said:?}: {}",
+            self.log.tail()
+        );
     }
 
     fn text(&self) -> String {
@@ -658,4 +662,4 @@ fn what_cannot_be_meant_is_usage() {
 }
 
 /// Covers a rollout's own waits and a busy machine.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(240);

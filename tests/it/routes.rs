@@ -149,7 +149,7 @@ fn passthrough_keeps_x509_authentication_working() {
         let script = format!(
             r#"
 import pymongo
-common = dict(host="localhost", port={port}, serverSelectionTimeoutMS=3000, directConnection=True)
+common = dict(host="localhost", port={port}, serverSelectionTimeoutMS=30000, directConnection=True)
 files = dict(tls=True, tlsCAFile={ca:?}, tlsCertificateKeyFile={client:?})
 admin = pymongo.MongoClient(**common, **files)
 subject = "CN=client,O=tlsramp clients"
@@ -161,17 +161,18 @@ known = pymongo.MongoClient(**common, **files, authMechanism="MONGODB-X509")
 users = known.admin.command("connectionStatus")["authInfo"]["authenticatedUsers"]
 print("authenticated as", users[0]["user"])
 try:
-    pymongo.MongoClient(**common).admin.command("ping")
+    pymongo.MongoClient(**common | dict(serverSelectionTimeoutMS={refused})).admin.command("ping")
     print("plaintext served")
 except pymongo.errors.PyMongoError as error:
     print("plaintext refused:", error)
 "#,
             port = proxy.port(),
+            refused = if plaintext { 30_000 } else { 3_000 },
             client = cert("client.pem"),
         );
         let mut command = process::tethered(python);
         command.args(["-c", &script]);
-        let output = process::output(command, Duration::from_secs(60)).unwrap();
+        let output = process::output(command, Duration::from_secs(180)).unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(said.contains("authenticated as CN=client,O=tlsramp clients"), "{said}");

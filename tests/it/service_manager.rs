@@ -13,6 +13,8 @@ use std::{
     },
     path::Path,
     process::Command,
+    sync::mpsc,
+    thread,
     time::Instant,
 };
 
@@ -111,11 +113,13 @@ fn the_manager_follows_to_the_next_process() {
 /// A manager that never reads does not block the service.
 #[test]
 fn a_manager_that_does_not_read_is_given_up_on() {
-    let (upstream, manager) = (Upstream::start(), Manager::start());
+    let (upstream, folder) = (Upstream::start(), Scratch::new("manager"));
+    let path = folder.join("notify");
+    let _unread = UnixDatagram::bind(&path).unwrap();
     let stuffing = UnixDatagram::unbound().unwrap();
     stuffing.set_nonblocking(true).unwrap();
-    while stuffing.send_to(b"x", &manager.path).is_ok() {}
-    let mut proxy = ProxyBuilder::new(in_front_of(&upstream)).through(manager.launcher()).launch();
+    while stuffing.send_to(b"x", &path).is_ok() {}
+    let mut proxy = ProxyBuilder::new(in_front_of(&upstream)).through(notifying(&path)).launch();
     proxy.wait_ready();
     exchange(&proxy);
     proxy.wait_log(
@@ -257,7 +261,8 @@ fn handing_on(name: &str) -> Command {
 
 /// The service manager's end of the notification socket.
 struct Manager {
-    socket: UnixDatagram,
+    /// What was received. It is read at once: the queue of the socket takes ten messages, and further ones are lost.
+    told: mpsc::Receiver<String>,
     /// Kept because it contains the socket.
     _folder: Scratch,
     path: std::path::PathBuf,
@@ -267,28 +272,35 @@ impl Manager {
     fn start() -> Manager {
         let folder = Scratch::new("manager");
         let path = folder.join("notify");
-        let socket = UnixDatagram::bind(&path).unwrap();
-        socket.set_read_timeout(Some(SOON)).unwrap();
-        Manager { socket, _folder: folder, path }
+        let (socket, (tell, told)) = (UnixDatagram::bind(&path).unwrap(), mpsc::channel());
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count) = socket.recv(&mut bytes)
+                && tell.send(String::from_utf8_lossy(&bytes[..count]).into_owned()).is_ok()
+            {}
+        });
+        Manager { told, _folder: folder, path }
     }
 
     fn launcher(&self) -> Command {
-        let path: &Path = &self.path;
-        let mut command = process::tethered("env");
-        command.arg(format!("NOTIFY_SOCKET={}", path.display()));
-        command
+        notifying(&self.path)
     }
 
     /// Waits for the next message with this line; other messages are ignored.
     #[track_caller]
     fn wait(&self, wanted: &str) -> String {
-        let mut bytes = [0; 4096];
         loop {
-            let count = self.socket.recv(&mut bytes).unwrap_or_else(|error| panic!("no {wanted}: {error}"));
-            let told = String::from_utf8_lossy(&bytes[..count]).into_owned();
+            let told = self.told.recv_timeout(SOON).unwrap_or_else(|error| panic!("no {wanted}: {error}"));
             if told.lines().any(|line| line == wanted) {
                 return told;
             }
         }
     }
+}
+
+/// A command that executes the program with this notification socket.
+fn notifying(path: &Path) -> Command {
+    let mut command = process::tethered("env");
+    command.arg(format!("NOTIFY_SOCKET={}", path.display()));
+    command
 }

@@ -15,7 +15,7 @@ async fn pymongo_inserts_finds_and_counts() {
     let script = format!(
         r#"
 import pymongo
-client = pymongo.MongoClient("127.0.0.1", {port}, serverSelectionTimeoutMS=5000)
+client = pymongo.MongoClient("127.0.0.1", {port}, serverSelectionTimeoutMS=30000)
 assert client.admin.command("ping")["ok"] == 1
 assert client.server_info()["version"].startswith("6.")
 items = client.shop.items
@@ -34,7 +34,7 @@ client.close()
     );
     let mut command = process::tethered(python);
     command.args(["-c", &script]);
-    let output = tokio::task::spawn_blocking(|| process::output(command, Duration::from_secs(60))).await.unwrap();
+    let output = tokio::task::spawn_blocking(|| process::output(command, Duration::from_secs(180))).await.unwrap();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(server.documents(), 2501);

@@ -12,7 +12,9 @@ use crate::support::{
     cert, mongod, parts,
     plain::Plain,
     proxy::Signal,
-    require, wait,
+    require,
+    until::wait_until,
+    wait,
 };
 
 /// A member whose set does not exist yet is in STARTUP, and its `hello` says as little as in STARTUP2.
@@ -44,7 +46,7 @@ fn a_stop_beside_a_recovering_member_warns_and_goes_on() {
     let members =
         [doc! { "_id": 0, "host": first.address() }, doc! { "_id": 1, "host": second.address(), "priority": 0 }];
     succeed(&mut primary, &doc! { "replSetInitiate": { "_id": "rs", "members": members } });
-    wait("the set has a secondary", || is(&mut secondary, "secondary"));
+    assert!(wait_until(Duration::from_secs(180), || is(&mut secondary, "secondary")), "the set has no secondary");
 
     let mut calm = proxy(&second);
     wait_state(&admin::of(&calm), "SECONDARY");
@@ -55,7 +57,7 @@ fn a_stop_beside_a_recovering_member_warns_and_goes_on() {
     let mut proxy = proxy(&second);
     wait_state(&admin::of(&proxy), "OTHER");
     proxy.signal(Signal::TERM);
-    assert_eq!(proxy.wait_exit(Duration::from_secs(15)).expect("it stops all the same").code(), Some(0));
+    assert_eq!(proxy.wait_exit(Duration::from_secs(60)).expect("it stops all the same").code(), Some(0));
     let line = warning(&proxy).expect("a warning");
     assert!(line["level"] == "WARN" && says(&line["message"], &second), "{line}");
 }

@@ -64,7 +64,7 @@ fn sockets_and_state_go_over() {
     for workers in ["5", "1"] {
         let mut new = site.launch(&["--workers", workers]);
         new.wait_ready();
-        assert_eq!(admin.get("/status")["pid"], new.pid(), "the new process answers");
+        crate::support::wait("the new process answers", || admin.get("/status")["pid"] == new.pid());
         // The messages of this client cannot be followed, so it is waited for.
         drop(std::mem::replace(&mut open, TcpStream::connect(site.inbound.address()).unwrap()));
         echoes(&mut open, b"after");
@@ -334,11 +334,11 @@ fn nobody_notices_under_load() {
     let member = format!("127.0.0.1:{}", port.port());
     client.command("admin", &doc! { "replSetInitiate": { "_id": "rs", "members": [{ "_id": 0, "host": member }] } });
     let primary = || client.command("admin", &doc! { "hello": 1 }).get_bool("isWritablePrimary").unwrap_or(false);
-    assert!(wait_until(SOON, primary), "no primary");
+    assert!(wait_until(4 * SOON, primary), "no primary");
     drop(client);
     let admin = admin::at(admin_port.address());
     let probed = || admin.get("/status")["upstreams"][0]["state"] == "PRIMARY";
-    assert!(wait_until(SOON, probed), "{}", admin.get("/status")["upstreams"]);
+    assert!(wait_until(2 * SOON, probed), "{}", admin.get("/status")["upstreams"]);
 
     let mut command = process::tethered(python);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/py/recycle.py"));
@@ -366,7 +366,7 @@ fn nobody_notices_under_load() {
         }
         new.wait_ready();
         let began = Instant::now();
-        let status = old.wait_exit(SOON).expect("it was replaced");
+        let status = old.wait_exit(4 * SOON).expect("it was replaced");
         longest = longest.max(began.elapsed());
         assert_eq!(status.code(), Some(0), "round {round}");
         old = new;
@@ -386,7 +386,7 @@ fn nobody_notices_under_load() {
     assert_eq!(failed, Vec::<String>::new());
     assert_eq!(report["errors"], json!([]), "{report}");
     assert_eq!((&report["events_gapless"], &report["halves_equal"]), (&json!(true), &json!(true)), "{report}");
-    assert!(longest < Duration::from_secs(if full { 5 } else { 30 }), "{longest:?}");
+    assert!(longest < Duration::from_secs(if full { 5 } else { 120 }), "{longest:?}");
     assert!(process::wait(&mut application, SOON).unwrap().unwrap().success());
 }
 

@@ -101,7 +101,7 @@ fn another_host_does_not_get_around_the_rules_by_the_listeners_own_address() {
     hosts.rules(&["10.97.0.1:27017", "[fd97::1]:27017"], redirect);
     let server = hosts.server("0.0.0.0:27017");
     let (key, ca) = (cert("server.pem"), cert("ca.pem"));
-    let tls = ["--sslMode", "allowSSL", "--sslPEMKeyFile", &key, "--sslCAFile", &ca, "--sniffTimeout", "1s"];
+    let tls = ["--sslMode", "allowSSL", "--sslPEMKeyFile", &key, "--sslCAFile", &ca, "--sniffTimeout", "10s"];
     let mut proxy = hosts.proxy(&[], Stdio::null(), "127.0.0.1:27017", &tls);
     proxy.wait_ready();
     for own in ["10.97.0.1:27117", "10.97.0.9:27117", "[fd97::1]:27117"] {

@@ -184,7 +184,7 @@ fn what_openssl_took_of_servers_is_refused_with_its_reason() {
         let server = OpensslServer::start(&authority, flaw, args);
         let upstream = format!("localhost:{}", server.port);
         let base = ["--port", "0", "--upstream", &upstream, "--upstreamTLS", "always", "--sslMode", "disabled"];
-        let proxy = Proxy::start(base.iter().chain(&["--sslCAFile", &ca]));
+        let proxy = Proxy::start(base.iter().chain(&["--sslCAFile", &ca, "--connectTimeout", "60s"]));
         let mut client = std::net::TcpStream::connect(proxy.address("inbound")).unwrap();
         std::io::Write::write_all(&mut client, b"hello").unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();

@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A single worker, so that a busy loop in any connection would delay all timers.
 #[test]
 fn a_byte_and_silence_or_the_end_cost_no_cpu_and_starve_no_timer() {
-    let proxy = proxy(&["--sniffTimeout", "10s", "--workers", "1"]);
+    let proxy = proxy(&["--sniffTimeout", "20s", "--workers", "1"]);
     let silent: Vec<_> = (0..100).map(|_| say(&proxy, b"\x16", false)).collect();
     let ended: Vec<_> = (0..100).map(|_| say(&proxy, b"\x16", true)).collect();
     // Closed connections end at once, without waiting for a deadline.

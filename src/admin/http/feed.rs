@@ -178,7 +178,7 @@ mod tests {
     use super::{EventKind, Feed, Sample, event};
     use crate::limits::{EVENT_SAMPLES, EVENT_VIEWERS};
 
-    const SOON: Duration = Duration::from_secs(5);
+    const SOON: Duration = Duration::from_secs(30);
 
     /// Counts in `running` until it is aborted.
     async fn counted(running: Arc<AtomicUsize>) {

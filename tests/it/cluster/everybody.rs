@@ -69,7 +69,10 @@ fn a_live_set_moves_into_the_explicit_variant_member_by_member_and_loses_nothing
         set.move_to_explicit(number);
         app.wait_writes(20);
     }
-    set.member(first).server.ask("admin", &doc! { "replSetStepDown": 60 }).expect("it steps down");
+    set.member(first)
+        .server
+        .ask("admin", &doc! { "replSetStepDown": 120, "secondaryCatchUpPeriodSecs": 60 })
+        .expect("it steps down");
     crate::support::wait("another becomes primary", || set.primary().is_some_and(|number| number != first));
     set.move_to_explicit(first);
     app.wait_writes(20);

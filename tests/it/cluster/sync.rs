@@ -27,7 +27,7 @@ fn a_fourth_member_copies_a_gigabyte_under_require_ssl() {
     assert_eq!(refused.code, Some(1), "a rollout starts in the middle of a copy: {}", refused.said);
     assert!(refused.said.contains(&set.sidecar(4).admin()), "{}", refused.said);
     assert_eq!(state(&set).as_deref(), Some("STARTUP2"), "it was in the middle");
-    let copied = wait_until(Duration::from_secs(400), || state(&set).as_deref() == Some("SECONDARY"));
+    let copied = wait_until(Duration::from_secs(900), || state(&set).as_deref() == Some("SECONDARY"));
     assert!(copied, "the copy does not come to its end: {:?}", state(&set));
     set.wait_healthy();
     let hashes: Vec<String> = set.members.iter().map(|member| hash(&member.server)).collect();
@@ -45,7 +45,7 @@ fn fill(set: &Set, primary: u8) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/py/fill.py");
     let mut command = process::tethered(parts::pymongo().expect("required first"));
     command.arg(script).arg(set.member(primary).server.socket()).arg("1024");
-    process::succeed(command, Duration::from_secs(400)).expect("a gigabyte is written");
+    process::succeed(command, Duration::from_secs(900)).expect("a gigabyte is written");
 }
 
 fn hash(server: &hosts::server::Server) -> String {

@@ -51,7 +51,10 @@ fn own_tls(set: &mut Set, number: u8) {
 }
 
 fn step_down(set: &Set, primary: u8) {
-    set.member(primary).server.ask("admin", &doc! { "replSetStepDown": 60 }).expect("it steps down");
+    set.member(primary)
+        .server
+        .ask("admin", &doc! { "replSetStepDown": 120, "secondaryCatchUpPeriodSecs": 60 })
+        .expect("it steps down");
     wait("another becomes primary", || set.primary().is_some_and(|number| number != primary));
     set.wait_healthy();
 }

@@ -20,7 +20,7 @@ import sys
 import termios
 import time
 
-COMMAND_SECONDS = 300
+COMMAND_SECONDS = 600
 MARK = re.compile("\x02([0-9]+)\x02\n")
 
 

@@ -25,7 +25,7 @@ MARKER = CONFIG["marker"]
 PAUSE = 0.03
 SAYING = threading.Lock()
 # Seconds for a new deployment, below the test's own patience: then it says where it is.
-STUCK = 80
+STUCK = 220
 
 
 def say(event, **more):

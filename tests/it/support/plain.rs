@@ -80,4 +80,4 @@ fn hello(application: &str) -> Document {
     doc! { "hello": 1, "client": client }
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);

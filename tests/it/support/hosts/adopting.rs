@@ -100,7 +100,7 @@ impl Set {
                     let (_, rest) = remedy.split_once("as root, `ss ").expect("a remedy");
                     let mut command = member.host.command("ss");
                     command.args(rest.split('`').next().into_iter().flat_map(|filter| filter.split(' ')));
-                    process::succeed(command, Duration::from_secs(20)).expect("connections can be ended");
+                    process::succeed(command, Duration::from_secs(60)).expect("connections can be ended");
                 }
             }
         }

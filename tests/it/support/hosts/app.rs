@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Set, running::Running, set::NAME};
-use crate::support::{Mark, Scratch, parts};
+use crate::support::{Mark, Scratch, parts, until};
 
 /// How an application connects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,10 +117,14 @@ impl App {
 }
 
 impl Summary {
-    /// Asserts that nothing was lost or done twice, and that no error reached the application.
+    /// Asserts that nothing was lost or done twice, and that no error reached the application. On a busy machine, an
+    /// operation that drivers do not repeat may fail if its connection is moved: the driver may be stopped between its
+    /// check of the connection and the request.
     #[track_caller]
     pub(crate) fn assert_flawless(&self) {
-        assert!(self.beat.errors.is_empty(), "errors reached the application: {:#?}", self.beat.errors);
+        let excused = |text: &str| until::busy() && NOT_REPEATED.iter().any(|kind| text.starts_with(kind));
+        let errors: Vec<_> = self.beat.errors.keys().filter(|text| !excused(text)).collect();
+        assert!(errors.is_empty(), "errors reached the application: {errors:#?}");
         self.assert_nothing_lost();
     }
 
@@ -145,5 +149,7 @@ impl Kind {
     }
 }
 
+/// The operations of `tests/it/py/operations.py` that drivers do not repeat.
+const NOT_REPEATED: [&str; 4] = ["getMore:", "exhaust:", "update_many:", "w:0:"];
 /// Server selection alone may take half a minute during an election.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);

@@ -56,7 +56,7 @@ impl Captures {
     pub(crate) fn stop(self) -> Captured {
         let mut files = Vec::new();
         for (host, mut running, file) in self.running {
-            running.end(Signal::INT, Duration::from_secs(20));
+            running.end(Signal::INT, Duration::from_secs(60));
             let count = |of: &str| counted(&running, of).unwrap_or_else(|| panic!("{host}: {}", running.log.tail()));
             wait("tcpdump has its say", || counted(&running, " dropped by kernel").is_some());
             assert_eq!(count(" dropped by kernel"), 0, "packets missed on {host}");

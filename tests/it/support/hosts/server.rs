@@ -116,5 +116,5 @@ fn start(host: &Host, release: Release, args: &[String], folder: &Scratch, numbe
 
 /// A start alone takes half a second; the limit allows for recovery and for a machine that runs many tests at once.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// These commands are answered from memory, or wait for a majority.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// These commands are answered from memory, wait for a majority, or read a gigabyte.
+const PATIENCE: Duration = Duration::from_secs(300);

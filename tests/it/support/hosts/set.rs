@@ -351,4 +351,4 @@ fn primary_of(view: &Document) -> Option<u8> {
 pub(crate) const NAME: &str = "rs";
 /// Heartbeats are sent every two seconds, an election takes about ten seconds, and a member that returns has to catch
 /// up.
-const HEALTHY_LIMIT: Duration = Duration::from_secs(90);
+const HEALTHY_LIMIT: Duration = Duration::from_secs(240);
