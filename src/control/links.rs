@@ -220,6 +220,11 @@ impl LinkHealth {
         self.failure.is_some() && self.last_failed.is_some_and(|last| now.saturating_sub(last) < since)
     }
 
+    /// Whether the link failed, and nothing has tried it for [`LINK_FAILING`].
+    pub(super) fn is_given_up(&self, now: i64) -> bool {
+        self.failure.is_some() && !self.probed_down && self.open == 0 && !self.fails_now(now)
+    }
+
     fn warning(&self) -> String {
         let LinkKey { route, destination } = &self.key;
         let reason = self.failure.as_ref().map_or("unknown reason", |failure| &failure.text);
@@ -279,17 +284,19 @@ mod tests {
         let now = now_millis();
         let long_ago = now - i64::try_from((LINK_FAILING + Duration::from_secs(1)).as_millis()).unwrap();
         let rows = [
-            // From connections alone: it works, it fails, it failed and is no longer dialled.
-            (dialled(Some(now), None), true, false, None),
-            (dialled(Some(now - 1), Some(now)), false, true, Some("db7")),
-            (dialled(None, Some(long_ago)), false, false, Some("db7")),
+            // From connections alone: it works, it fails, it failed and is no longer dialled, but one is still open.
+            (dialled(Some(now), None), true, false, false, None),
+            (dialled(Some(now - 1), Some(now)), false, true, false, Some("db7")),
+            (dialled(None, Some(long_ago)), false, false, true, Some("db7")),
+            (LinkHealth { open: 1, ..dialled(None, Some(long_ago)) }, false, false, false, Some("db7")),
             // With a probe: it succeeds after a failed dial or before one, and fails after a dial that succeeded.
-            (probed(true, now).with(dialled(None, Some(now - 1))), true, false, None),
-            (probed(true, now - 1).with(dialled(None, Some(now))), false, true, Some("db7")),
-            (probed(false, now).with(dialled(Some(now - 1), None)), false, true, Some("down")),
+            (probed(true, now).with(dialled(None, Some(now - 1))), true, false, false, None),
+            (probed(true, now - 1).with(dialled(None, Some(now))), false, true, false, Some("db7")),
+            (probed(false, now).with(dialled(Some(now - 1), None)), false, true, false, Some("down")),
+            (probed(false, long_ago), false, false, false, Some("down")),
         ];
-        for (number, (row, up, fails, reason)) in rows.iter().enumerate() {
-            assert_eq!((row.up(), row.fails_now(now)), (*up, *fails), "{number}");
+        for (number, (row, up, fails, given_up, reason)) in rows.iter().enumerate() {
+            assert_eq!((row.up(), row.fails_now(now), row.is_given_up(now)), (*up, *fails, *given_up), "{number}");
             let failure = row.failure.as_ref().map(|failure| &*failure.text);
             assert_eq!(failure.is_some(), reason.is_some(), "{number}: {row:?}");
             assert!(failure.unwrap_or_default().contains(reason.unwrap_or_default()), "{number}");

@@ -30,7 +30,8 @@ pub fn metrics(view: &View, format: Format) -> String {
         .collect();
     let link =
         |link: LinkHealth| LinkUp { up: link.up(), route: link.key.route.name(), destination: link.key.destination };
-    scrape.links = links(view).into_iter().map(link).collect();
+    let now = now_millis();
+    scrape.links = links(view).into_iter().filter(|link| !link.is_given_up(now)).map(link).collect();
     let inventory = view.inventory_counts();
     scrape.inventory_rows = inventory.rows as u64;
     scrape.blocking_clients = inventory.unmoved as u64;

@@ -230,4 +230,4 @@ const SUFFIXES: [&str; 4] = ["", "_bucket", "_count", "_sum"];
 const REMEDIES: [&str; 5] = ["tlsramp ctl ", "tlsramp netfilter ", "tlsramp rollout ", "journalctl ", "promtool "];
 /// The commands of tlsramp whose arguments are written out.
 const COMMANDS: [&str; 3] = ["ctl ", "netfilter ", "check "];
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(240);

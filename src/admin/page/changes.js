@@ -1,6 +1,6 @@
 // The buttons. Each opens a dialog that shows the warnings first, and changes nothing before it is confirmed.
 
-import { byId, count, element, request, setText } from "./dom.js";
+import { byId, count, element, isolated, request, setText } from "./dom.js";
 import { MEANINGS, MODES, findings } from "./panels.js";
 
 let status = null;
@@ -47,21 +47,24 @@ const above = () => MODES[MODES.indexOf(status.sslMode) + 1];
 const below = () => MODES[MODES.indexOf(status.sslMode) - 1];
 
 function mode(to, back) {
-  const lease = status.lease && back ? ` ${status.lease.holder} holds the lease; rolling back overrides it.` : "";
-  const options = [["persist", "Start in this mode after a restart too (needs a state file)"]];
+  const lease = status.lease && back ? ` ${isolated(status.lease.holder)} holds the lease; rolling back overrides it.` : "";
+  const options = (blockers) => {
+    const offered = [["persist", "Start in this mode after a restart too (needs a state file)"]];
+    const fatal = !back && blockers.some((blocker) => blocker.fatal);
+    if (fatal) offered.push(["force", "Force: cut off the servers that cannot be reached in this mode", true]);
+    return offered;
+  };
   start({
     title: back ? `Roll back to ${to}` : `Step up to ${to}`,
     lead: `${to} means ${MEANINGS[to]}.${lease}`,
     aboutMode: true,
-    options,
     async load() {
       const { blockers } = await request("GET", `/ready?to=${to}`);
-      const fatal = blockers.some((blocker) => blocker.fatal);
       return {
         all: blockers,
         text: blockers.length ? `${count(blockers.length, "warning")}:` : "No blockers.",
         confirm: `${back ? "Roll back" : "Change"} to ${to}${blockers.length ? " in spite of this" : ""}`,
-        options: fatal && !back ? [...options, ["force", "Force: cut off the servers that cannot be reached in this mode", true]] : options,
+        options: options(blockers),
       };
     },
     // If the dialog showed no warning, the guard is on: it refuses the change if a warning has come up meanwhile.
@@ -71,6 +74,8 @@ function mode(to, back) {
       // Warnings that were confirmed are not shown again.
       return { said: `The mode was changed from ${reply.was} to ${reply.mode}.`, details: all.length ? [] : (reply.warnings ?? []) };
     },
+    // A server that has become unreachable meanwhile.
+    onError: ({ reply }) => (reply?.blockers?.length ? options(reply.blockers) : null),
   });
 }
 
@@ -83,7 +88,7 @@ function recycle() {
     async load() {
       const { connections } = await request("GET", "/connections?nonConforming");
       const shown = connections.slice(0, 20);
-      const all = shown.map((one) => ({ kind: "connection", address: one.peer, text: `${one.application ?? "unnamed"} at ${one.peer}: ${one.nonConforming}` }));
+      const all = shown.map((one) => ({ kind: "connection", address: one.peer, text: `${isolated(one.application ?? "unnamed")} at ${one.peer}: ${one.nonConforming}` }));
       if (connections.length > shown.length) all.push({ text: `and ${connections.length - shown.length} more` });
       return { all, text: count(connections.length, "connection"), confirm: "Recycle", options: [["force", "Also those whose clients may see an error"]] };
     },
@@ -101,7 +106,7 @@ function rotate() {
     title: "Rotate certificates",
     lead: "Certificate, CA and CRL files are read again and used for new connections. If one cannot be used, nothing changes.",
     async load() {
-      const all = status.certificates.map((one) => ({ kind: one.role, address: one.serial, text: `${one.subject}: ${one.daysLeft} days left` }));
+      const all = status.certificates.map((one) => ({ kind: one.role, address: one.serial, text: `${isolated(one.subject)}: ${one.daysLeft} days left` }));
       return { all, text: all.length ? "In use now:" : "No TLS files are loaded now.", confirm: "Rotate", options: [] };
     },
     async run({ force }) {
@@ -160,13 +165,15 @@ async function start(change) {
 
 /** Shows options as checkboxes: name, text, and whether it must be checked before the change can be confirmed. */
 function offer(options) {
-  const boxes = options.map(([name, text, needed]) => {
+  const before = boxes();
+  const offered = options.map(([name, text, needed]) => {
     const box = element("input", { type: "checkbox", name });
+    box.checked = before.some((old) => old.name === name && old.checked);
     if (needed) box.dataset.needed = "";
     box.addEventListener("change", enable);
     return element("label", {}, box, ` ${text}`);
   });
-  byId("dialog-options").replaceChildren(...boxes);
+  byId("dialog-options").replaceChildren(...offered);
 }
 
 const boxes = () => [...byId("dialog-options").querySelectorAll("input")];
@@ -181,6 +188,13 @@ function fail(text) {
   byId("dialog-error").hidden = false;
 }
 
+/** Shows the outcome of a change at the top of the page. */
+function tell(text, style) {
+  setText(byId("said"), text);
+  byId("said").className = `notice ${style}`;
+  byId("said").hidden = false;
+}
+
 async function confirm() {
   const mine = open;
   mine.sent = true;
@@ -189,8 +203,7 @@ async function confirm() {
   setText(byId("dialog-state"), "Changing");
   try {
     const done = await mine.run(Object.fromEntries(boxes().map((box) => [box.name, box.checked])), mine.loaded);
-    setText(byId("said"), done.said);
-    byId("said").hidden = false;
+    tell(done.said, "good");
     if (open !== mine) return;
     if (done.details.length === 0) return byId("dialog").close();
     // The warnings of the reply stay until they are closed.
@@ -201,7 +214,7 @@ async function confirm() {
     setText(byId("dialog-cancel"), "Close");
     byId("dialog-cancel").focus();
   } catch (error) {
-    if (open !== mine) return;
+    if (open !== mine) return tell(`${mine.title}: ${error.message}`, "bad");
     mine.sent = false;
     setText(byId("dialog-state"), "");
     fail(error.message);

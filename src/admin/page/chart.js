@@ -22,9 +22,12 @@ let marks = [];
 let chosen = null;
 
 export function add(samples) {
-  const last = recent.at(-1)?.[0] ?? 0;
+  const last = () => recent.at(-1)?.[0] ?? 0;
+  const newest = samples.at(-1)?.[0];
+  // The clock of the host was set back.
+  if (newest < last()) [minutes, recent] = [[], []];
   for (const sample of samples) {
-    if (sample[0] > last) recent.push(sample);
+    if (sample[0] > last() && sample[0] <= newest) recent.push(sample);
   }
   while (recent.length > RECENT) {
     const oldest = recent.shift();

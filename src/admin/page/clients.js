@@ -14,7 +14,7 @@ const COLUMNS = [
   { name: "Open", of: (client) => client.open, number: true },
   { name: "Total", of: (client) => client.total, number: true },
   { name: "Refused", of: (client) => client.refused, number: true, style: (client) => (client.refused ? "bad" : "") },
-  { name: "Last seen", of: (client) => client.lastSeen, shown: (client) => (client.open ? "now" : ago(client.lastSeen)), style: () => "time" },
+  { name: "Last seen", of: (client) => (client.open ? "now" : client.lastSeen), shown: (client) => (client.open ? "now" : ago(client.lastSeen)), style: () => "time" },
   { name: "State", of: state, style: (client) => (client.blocks ? "bad" : "") },
   { name: "Driver", of: (client) => [client.driver, client.driverVersion].filter(Boolean).join(" "), wide: true },
 ];
@@ -26,6 +26,8 @@ let timer = null;
 let fetched = 0;
 // The counts for which the clients were last fetched. As long as they stay the same, nothing is fetched.
 let counts = "";
+
+const shownIn = (column, client) => String(column.shown?.(client) ?? column.of(client));
 
 function state(client) {
   if (client.blocks) return "blocks requireSSL";
@@ -87,7 +89,7 @@ export function render() {
   const blocking = byId("clients-blocking").checked;
   const wanted = clients.filter((client) => {
     if ((plaintext && client.kind !== "plaintext") || (blocking && !client.blocks)) return false;
-    const text = COLUMNS.map((column) => column.of(client)).join(" ").toLowerCase();
+    const text = COLUMNS.map((column) => shownIn(column, client)).join(" ").toLowerCase();
     return words.every((word) => text.includes(word));
   });
   const column = COLUMNS[sorted.column];
@@ -95,13 +97,14 @@ export function render() {
     const [x, y] = [column.of(a), column.of(b)];
     // Rows without a state come last.
     if (column.name === "State" && !x !== !y) return x ? -1 : 1;
+    // "now" is behind all times.
     const by = column.number ? x - y : String(x).localeCompare(String(y), "en", { numeric: true });
     return (sorted.down ? -by : by) || a.number - b.number;
   };
   const shown = wanted.sort(order).slice(0, MOST);
   const cells = (client) =>
     COLUMNS.map((column) => ({
-      text: String(column.shown?.(client) ?? column.of(client)),
+      text: shownIn(column, client),
       style: [column.number && "number", column.wide && "wide", column.style?.(client)].filter(Boolean).join(" "),
     }));
   rows(byId("clients").tBodies[0], shown, (client) => client.number, cells);

@@ -66,6 +66,9 @@ export function rows(body, items, key, cells) {
   keyed(body, items, key, make, update);
 }
 
+/** A text of a peer for use in a sentence, the rest of which it cannot reorder by bidirectional controls. */
+export const isolated = (text) => `\u2068${text.replace(/[\u202a-\u202e\u2066-\u2069]/g, "")}\u2069`;
+
 export const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
 /** A duration in its two largest units. */

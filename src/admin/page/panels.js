@@ -1,6 +1,6 @@
 // What the page shows of the status, the blockers, the refusals and the history.
 
-import { ago, byId, clock, count, element, keyed, rows, setText, span } from "./dom.js";
+import { ago, byId, clock, count, element, isolated, keyed, rows, setText, span } from "./dom.js";
 
 export const MODES = ["disabled", "allowSSL", "preferSSL", "requireSSL"];
 
@@ -33,6 +33,9 @@ const REASONS = {
   policy_unsettled: "policy changed too often",
   internal: "internal error",
 };
+
+// A failure of a link that nothing has tried for so long is past, as in the warnings and metrics.
+const FAILING_MS = 300_000;
 
 export function status(now) {
   document.title = `${now.sslMode} - ${location.host} - tlsramp`;
@@ -72,7 +75,7 @@ function facts(now) {
     ["Connections", `${held.open} open: ${held.plaintext} plaintext, ${held.tls} TLS, ${held.outbound} outbound`],
     ["Non-conforming", `${held.nonConforming}, of which ${held.recycling} are being recycled`, held.nonConforming ? "plaintext" : ""],
   ];
-  if (now.lease) facts.push(["Lease", `held by ${now.lease.holder} for ${span(now.lease.secondsLeft)}: changes by others are refused`, "plaintext"]);
+  if (now.lease) facts.push(["Lease", `held by ${isolated(now.lease.holder)} for ${span(now.lease.secondsLeft)}: changes by others are refused`, "plaintext"]);
   if (now.redirect !== null) facts.push(["Interception", now.redirect ? "rules in force" : "rules missing", now.redirect ? "" : "bad"]);
   if (now.bypass.length) facts.push(["Bypass", `${count(now.bypass.length, "connection")} past tlsramp`, "bad"]);
   const pairs = facts.flatMap(([name, text, style]) => [{ name, text: name, tag: "dt" }, { name: `${name}:`, text, tag: "dd", style }]);
@@ -91,15 +94,20 @@ function servers(now) {
       reached(server),
       [server.link, server.tlsVersion].filter(Boolean).join(" "),
       { text: server.route, style: "wide" },
-      { text: [server.setName, server.state].filter(Boolean).join(" "), style: "wide" },
-      server.reason ?? (server.me ? `is ${server.me}` : ""),
+      { text: [server.setName && isolated(server.setName), server.state].filter(Boolean).join(" "), style: "wide" },
+      server.reason ?? (server.me ? `is ${isolated(server.me)}` : ""),
     ],
   }));
+  const linked = (link) => {
+    if (link.up) return { text: "up", style: "good" };
+    const failing = link.open > 0 || Date.now() - Date.parse(link.lastFailed) < FAILING_MS;
+    return failing ? { text: "failing", style: "bad" } : `failed ${ago(link.lastFailed)}`;
+  };
   const links = now.links.map((link) => ({
     key: `link ${link.route} ${link.destination}`,
     cells: [
       link.destination,
-      { text: link.up ? "up" : "failing", style: link.up ? "good" : "bad" },
+      linked(link),
       link.link,
       { text: link.route, style: "wide" },
       { text: link.names.join(", "), style: "wide" },
@@ -150,7 +158,7 @@ export function findings(list, all, accept) {
   });
 }
 
-// The counts of the last quarter of an hour, as far as this page has seen them, oldest first.
+// The counts of the last quarter of an hour, since this page was opened, oldest first.
 let seen = [];
 const WINDOW_MS = 900_000;
 const lastSeen = new Map();
@@ -158,9 +166,12 @@ const lastSeen = new Map();
 export function refusals(now) {
   const time = Date.now();
   const counts = new Map(now.map((one) => [one.outcome, one.connections]));
-  const before = seen.at(-1)?.counts;
-  // A restart of tlsramp begins at zero.
-  if (before && [...before].some(([outcome, number]) => (counts.get(outcome) ?? 0) < number)) seen = [];
+  let before = seen.at(-1)?.counts;
+  // A restart of tlsramp begins at zero, and the page was open already.
+  if (before && [...before].some(([outcome, number]) => (counts.get(outcome) ?? 0) < number)) {
+    before = new Map();
+    seen = [{ time, counts: before }];
+  }
   for (const [outcome, number] of counts) {
     if (before && number > (before.get(outcome) ?? 0)) lastSeen.set(outcome, time);
   }
@@ -197,8 +208,14 @@ export function history(entries) {
   ]);
 }
 
-/** The changes of mode in the history, for the chart. */
+/** The changes of mode in the history, for the chart: by a request, by a reload, or by a start in another mode. */
 export function modeChanges(entries) {
-  const made = entries.filter((entry) => entry.action === "mode" && entry.effect === "done");
-  return made.map((entry) => [Date.parse(entry.at), entry.what.split(" -> ")[1]?.split(",")[0] ?? entry.what]);
+  let before;
+  return entries.flatMap(({ at, action, what, effect }) => {
+    if (effect !== "done" || !["mode", "reload", "start"].includes(action)) return [];
+    const named = what.split(/\W+/).filter((word) => MODES.includes(word));
+    const [mode, was = before] = named.reverse();
+    before = mode;
+    return mode && was && mode !== was ? [[Date.parse(at), mode]] : [];
+  });
 }

@@ -13,9 +13,9 @@ const given = JSON.parse(process.argv[2]);
 const require = createRequire(`${given.parts}/`);
 const { chromium } = require("playwright-core");
 // Long, because a machine may run many tests at once.
-const SOON = 60_000;
+const SOON = 120_000;
 
-const browser = await chromium.launch({ executablePath: given.browser, args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-lcd-text"] });
+const browser = await chromium.launch({ timeout: SOON, executablePath: given.browser, args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-lcd-text"] });
 
 /** A page that is live, and what went wrong on it so far. */
 async function open(options = {}) {
@@ -197,6 +197,27 @@ const scenarios = {
     await fetch(`${given.url}/mode`, { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ mode: "allowSSL", force: true }) });
     await shows(page, "dialog-error", "allowSSL meanwhile");
     assert.ok(await page.locator("#dialog-confirm").isDisabled());
+    await page.click("#dialog-cancel");
+    // A server that has become unreachable needs force. What has been checked stays checked.
+    const why = "db2 cannot be reached";
+    let answer;
+    const closed = new Promise((resolve) => (answer = resolve));
+    await page.route("**/mode", async (route) => {
+      if (route.request().postDataJSON().force) await closed;
+      await route.fulfill({ status: 409, json: { error: why, blockers: [{ kind: "server", fatal: true, text: why }] } });
+    });
+    await page.click("#step-up");
+    await page.check("#dialog-options input[name=persist]");
+    await page.click("#dialog-confirm");
+    await shows(page, "dialog-findings", why);
+    assert.ok(await page.locator("#dialog-confirm").isDisabled());
+    assert.ok(await page.isChecked("#dialog-options input[name=persist]"));
+    await page.check("#dialog-options input[name=force]");
+    await page.click("#dialog-confirm");
+    // A failure is shown although the dialog was closed.
+    await page.click("#dialog-cancel");
+    answer();
+    await shows(page, "said", `Step up to preferSSL: ${why}`);
   },
 
   /** A page of another site can neither read, nor change, nor show anything of the admin port. */
@@ -205,6 +226,7 @@ const scenarios = {
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
     const before = [(await get("/status")).sslMode, (await get("/history")).history.length];
     const page = await browser.newPage();
+    page.setDefaultTimeout(SOON);
     const answered = [];
     page.on("response", (response) => {
       const url = new URL(response.url());
