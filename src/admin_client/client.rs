@@ -9,7 +9,7 @@ use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::address::AdminAddress;
 use super::answer::{Answer, Clients, Connections, LeaseReply, parse};
@@ -23,7 +23,7 @@ use crate::admin::replies::{
 };
 use crate::admin::requests::RecycleParameters;
 use crate::admin::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest};
-use crate::limits::{CLIENT_ANSWER, CLIENT_FOREIGN_CHARS, RECYCLE_WAIT};
+use crate::limits::{CLIENT_ANSWER, CLIENT_FOREIGN_CHARS, CLIENT_REPLACED_PAUSE, CLIENT_REPLACED_TRIES, RECYCLE_WAIT};
 use crate::policy::{Mode, Spelling};
 use crate::text::printable;
 use crate::tls::Material;
@@ -193,7 +193,17 @@ impl AdminClient {
     ) -> Result<Answer<T>, ClientError> {
         // Serializing a request type does not fail.
         let body = serde_json::to_string(body).unwrap_or_default();
-        self.ask(AdminRequest { method, path: path.to_owned(), body }, wait, keys).await
+        let question = AdminRequest { method, path: path.to_owned(), body };
+        for _ in 0..CLIENT_REPLACED_TRIES {
+            match self.ask(question.clone(), wait, keys).await {
+                // The change was not made, and the new process answers on the same socket.
+                Err(ClientError::Refused { reply, .. }) if reply.code == "Replaced" => {
+                    sleep(CLIENT_REPLACED_PAUSE).await
+                }
+                decided => return decided,
+            }
+        }
+        self.ask(question, wait, keys).await
     }
 
     async fn ask<T: DeserializeOwned>(

@@ -17,7 +17,7 @@ use crate::limits::CLIENT_ANSWER_BYTES;
 use crate::stream::Stream;
 use crate::tls::HandshakeError;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct AdminRequest {
     pub(super) method: Method,
     pub(super) path: String,

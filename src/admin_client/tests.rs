@@ -115,6 +115,25 @@ async fn each_question_goes_where_it_should() {
     }
 }
 
+/// A process that is replaced while a change waits has not made it.
+#[tokio::test]
+async fn a_change_that_a_replaced_process_has_not_made_is_asked_of_the_next_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(&listener.local_addr().unwrap().to_string());
+    let replaced = http("503 Service Unavailable", r#"{ "error": "send it again", "code": "Replaced" }"#);
+    let answers = [replaced, http("200 OK", r#"{ "lease": null }"#)];
+    let asked = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for answer in answers {
+            asked.push(serve(listener.accept().await.unwrap().0, answer).await);
+        }
+        asked
+    });
+    client.lease("ops", Duration::ZERO, false).await.unwrap();
+    let asked = asked.await.unwrap();
+    assert!(asked[0] == asked[1] && asked[0].starts_with("POST /lease "), "{asked:?}");
+}
+
 #[tokio::test]
 async fn an_answer_is_read_and_kept_as_it_came() {
     let json = r#"{ "sslMode":"allowSSL", "generation":7, "later": [1] }"#;

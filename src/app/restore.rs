@@ -79,9 +79,16 @@ pub(super) fn log_source(restored: &Restored, loaded: &Loaded) {
 /// another mode than the replaced process was.
 ///
 /// # Errors
-/// The mode cannot be served, or the state is invalid.
+/// The mode cannot be served, the state is invalid, or the replaced process has read a newer configuration.
 pub(super) fn take_over(handover: Handover, loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
-    let Handover { mode: running, generation, mode_change, lease, saved } = handover;
+    let Handover { mode: running, generation, read_at, mode_change, lease, saved } = handover;
+    if read_at.is_some_and(|read_at| read_at > loaded.read_at) {
+        let problem = "the running tlsramp has reloaded its configuration since this process has read it";
+        return Err(vec![Mistake {
+            passing: true,
+            ..Mistake::of("--takeover", "", problem, "start this process again")
+        }]);
+    }
     let mistake = |problem: String| {
         let remedy = "correct the configuration, or stop the running tlsramp and start this one";
         vec![Mistake::of("--takeover", "", problem, remedy)]
@@ -102,7 +109,11 @@ pub(super) fn take_over(handover: Handover, loaded: &Loaded) -> Result<Restored,
     let changed_now = || ModeChange { since: SystemTime::now(), by: None };
     let mode_change = if kept.is_some() { mode_change } else { changed_now() };
     // The certificates are read again, so this is a new snapshot.
-    Ok(Restored { generation: generation.saturating_add(1), carried: Some(Carried { mode_change, lease }), ..restored })
+    Ok(Restored {
+        generation: generation.saturating_add(1),
+        carried: Some(Carried { mode_change, lease, mode_kept: kept.is_some() }),
+        ..restored
+    })
 }
 
 fn restored(saved: SavedState, mode: Mode, persisted: Option<PersistedMode>) -> Result<Restored, String> {

@@ -209,13 +209,16 @@ async fn served(app: &App, signals: &mut Signals, manager: &ServiceManager, prox
     let starting = Arc::new(AtomicBool::new(false));
     let mut replaced = pin!(replaced(app, manager, proxy));
     let Signals { hangup, terminate, interrupt, rotate_log, start_next } = signals;
+    let reloading = AtomicBool::new(false);
     // One future for all reloads, so that another signal does not end the report of a reload in progress.
     let mut reloads = pin!(async {
         loop {
             hangup.recv().await;
+            reloading.store(true, Ordering::Relaxed);
             manager.reloading().await;
             let done = reload(app).await;
             manager.reloaded(done, proxy).await;
+            reloading.store(false, Ordering::Relaxed);
         }
     });
     loop {
@@ -226,6 +229,10 @@ async fn served(app: &App, signals: &mut Signals, manager: &ServiceManager, prox
             () = app.controller.quitting() => return false,
             () = &mut replaced => {
                 starting.store(false, Ordering::Relaxed);
+                if reloading.load(Ordering::Relaxed) {
+                    tracing::warn!("the reload by SIGHUP was not made, as a new process has replaced this one; send \
+                        SIGHUP to the new process");
+                }
                 return true;
             }
             _ = rotate_log.recv() => {

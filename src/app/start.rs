@@ -16,7 +16,9 @@ use crate::admin::{AdminServer, BoundServer};
 use crate::config::{Loaded, Mistake};
 use crate::control::{Controller, ControllerParts, Handover, start_tasks, tuning};
 use crate::drain::Drain;
-use crate::limits::{DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, WAITING_LEAST, WAITING_ROOM, WAITING_SHARE};
+use crate::limits::{
+    DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, TAKEOVER_QUEUE, WAITING_LEAST, WAITING_ROOM, WAITING_SHARE,
+};
 use crate::net::{ConnectionLimit, Inherited, OwnDials, Resolvers, SocketFile, UnixSocket};
 use crate::proxy::{ProxyContext, ProxyServer, WorkerHealth};
 use crate::route::Routes;
@@ -192,7 +194,12 @@ impl ReadyApp {
         let ReadyApp { controller, observer, listeners: bound, admin, takeover, drains } = self;
         let listeners = Arc::clone(&bound.listeners);
         bound.open(&controller.view().settings());
-        takeover.iter().filter_map(|socket| socket.file.as_deref()).for_each(SocketFile::own);
+        if let Some(socket) = &takeover {
+            socket.file.as_deref().map(SocketFile::own);
+            // To a process that connects, the kernel names the process that called listen(2) last. Without effect
+            // otherwise, and only the next takeover's log depends on it.
+            let _ = rustix::net::listen(&socket.listener, TAKEOVER_QUEUE);
+        }
         let tasks = start_tasks(&controller);
         let admin = admin.open(&controller);
         App { controller, observer, listeners, admin, takeover, drains, tasks }

@@ -22,7 +22,10 @@ impl App {
     /// at most `limit` in total (zero: no limit), or until `force` resolves. Returns true if no connection had to be
     /// cut off.
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
-        let App { controller, observer, listeners, admin, drains: Drains { inbound, outbound }, tasks, .. } = self;
+        let App { controller, observer, listeners, admin, takeover, drains: Drains { inbound, outbound }, tasks } =
+            self;
+        // A new process would wait in its queue for an answer.
+        drop(takeover);
         admin.stopping();
         let view = controller.view();
         for warning in sync_warnings(view) {

@@ -167,8 +167,8 @@ pub(super) fn quit(history: &History, caller: &Caller) {
     history.note(Event::done(Action::Quit, "stop requested"), caller);
 }
 
-pub(super) fn start(history: &History, mode: Mode, persisted: bool, taken_over: bool) {
-    let whose = match (taken_over, persisted) {
+pub(super) fn start(history: &History, mode: Mode, persisted: bool, kept: bool) {
+    let whose = match (kept, persisted) {
         (true, _) => "of the replaced process",
         (false, true) => "state file",
         (false, false) => "configuration",

@@ -112,7 +112,12 @@ impl Controller {
             history,
             carried,
         } = parts;
-        audit::start(&history, writer.current().mode, persisted.is_some(), carried.is_some());
+        audit::start(
+            &history,
+            writer.current().mode,
+            persisted.is_some(),
+            carried.as_ref().is_some_and(|carried| carried.mode_kept),
+        );
         let (change, lease) = carried.map(|carried| (carried.mode_change, carried.lease)).unzip();
         let ModeChange { since: mode_since, by: mode_by } =
             change.unwrap_or_else(|| ModeChange { since: SystemTime::now(), by: None });

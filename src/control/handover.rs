@@ -26,6 +26,9 @@ pub struct Handover {
     pub mode: PersistedMode,
     /// The generation in force.
     pub generation: u64,
+    /// When the configuration in force was read.
+    #[serde(default)]
+    pub read_at: Option<SystemTime>,
     /// Who changed the mode last, and when.
     pub mode_change: ModeChange,
     /// The lease, if it is held.
@@ -51,4 +54,6 @@ pub struct Carried {
     pub mode_change: ModeChange,
     /// The lease, if it is held.
     pub lease: Option<LeaseHeld>,
+    /// Whether the mode of the replaced process stays in force.
+    pub mode_kept: bool,
 }

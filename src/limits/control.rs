@@ -116,6 +116,8 @@ pub const TAKEOVER_BYTES: usize = 20 * 1024 * 1024;
 /// Maximum number of sockets that are handed over. The largest number of workers times the largest number of routes is
 /// more, but a process may not open that many descriptors.
 pub const TAKEOVER_SOCKETS: usize = 16_384;
+/// Processes that may wait in the queue of the takeover socket. One is answered at a time.
+pub const TAKEOVER_QUEUE: i32 = 128;
 /// How long a new process that this one has started may take to replace it.
 pub const TAKEOVER_START: Duration = Duration::from_secs(90);
 /// Interval at which this process checks whether that new process has ended.
@@ -127,6 +129,11 @@ pub const CLIENT_CONNECT: Duration = Duration::from_secs(5);
 /// Timeout of the command-line client for an answer, in addition to the wait that it requested. A change probes every
 /// local server twice.
 pub const CLIENT_ANSWER: Duration = Duration::from_secs(30);
+/// How often the command-line client repeats a change that was not made because a new process has replaced the one that
+/// was asked. The new process accepts by then, so once is enough unless it is replaced as well.
+pub const CLIENT_REPLACED_TRIES: u32 = 2;
+/// Pause before such a repetition.
+pub const CLIENT_REPLACED_PAUSE: Duration = Duration::from_millis(100);
 /// Largest answer that the command-line client reads. A list of 100,000 connections takes about 50 MiB.
 pub const CLIENT_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// How much the command-line client shows of an answer that does not come from tlsramp, in characters: enough to

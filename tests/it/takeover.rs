@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
+mod orders;
 mod site;
 mod storm;
 
@@ -69,6 +70,8 @@ fn sockets_and_state_go_over() {
         drop(std::mem::replace(&mut open, TcpStream::connect(site.inbound.address()).unwrap()));
         echoes(&mut open, b"after");
         assert_eq!(old.wait_exit(SOON).expect("it was replaced").code(), Some(0));
+        let replaced = new.wait_log(|line| line["message"] == "replaced a running tlsramp", SOON);
+        assert_eq!(replaced["pid"], old.pid(), "also if that one has replaced another");
         let now = admin.get("/status");
         for kept in ["sslMode", "modeSince", "modeBy", "configuredMode"] {
             assert_eq!(now[kept], status[kept], "{kept}");

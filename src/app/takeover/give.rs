@@ -77,7 +77,16 @@ async fn give(
     }
     let pid = peer.pid().unwrap_or_default();
     tracing::info!(pid, version = %crate::text::printable(&version), "a new process prepares to replace this one");
-    send_sockets(&mut channel, app).await?;
+    let sockets = match app.sockets() {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            let remedy = "raise the descriptor limit (ulimit -n, LimitNOFILE=), or restart it instead";
+            let reason = format!("the running tlsramp cannot copy its listening sockets: {error}; {remedy}");
+            send_within(TAKEOVER_ANSWER, &mut channel, &TakeoverAnswer::Refused { reason: reason.clone() }).await?;
+            return Err(GiveError::Refused(reason));
+        }
+    };
+    send_sockets(&mut channel, sockets).await?;
     let TakeoverRequest::Freeze = receive_within(TAKEOVER_PREPARE, &mut channel).await? else {
         return Err(GiveError::Unexpected);
     };
@@ -127,8 +136,8 @@ fn refusal(uid: u32, protocol: u32) -> Option<String> {
     })
 }
 
-async fn send_sockets(channel: &mut UnixStream, app: &App) -> io::Result<()> {
-    let (names, sockets): (Vec<SocketName>, Vec<OwnedFd>) = app.sockets()?.into_iter().unzip();
+async fn send_sockets(channel: &mut UnixStream, sockets: Vec<(SocketName, OwnedFd)>) -> io::Result<()> {
+    let (names, sockets): (Vec<SocketName>, Vec<OwnedFd>) = sockets.into_iter().unzip();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     send_within(TAKEOVER_ANSWER, channel, &TakeoverAnswer::Sockets { version, sockets: names }).await?;
     let passed = async {

@@ -45,6 +45,8 @@ enum TakeoverFailure {
     Silent,
     #[error("the connection to it broke: {0}; see its log")]
     Broken(io::Error),
+    #[error("its listening socket {0}: {1}; restart it instead")]
+    Socket(String, io::Error),
     #[error("its answer is not the expected one; see its log")]
     Unexpected,
 }
@@ -91,7 +93,12 @@ impl Taking {
 }
 
 fn begin(path: &Path, inherited: &mut Inherited) -> Result<Option<Taking>, TakeoverFailure> {
-    let Some(mut channel) = connect(path).map_err(TakeoverFailure::Connect)? else { return Ok(None) };
+    let connected = connect(path).map_err(|error| {
+        // The queue of a process that does not accept is full.
+        let is_full = error.kind() == io::ErrorKind::WouldBlock;
+        if is_full { TakeoverFailure::Silent } else { TakeoverFailure::Connect(error) }
+    })?;
+    let Some(mut channel) = connected else { return Ok(None) };
     let peer = socket_peercred(&channel).map_err(|error| TakeoverFailure::Connect(error.into()))?;
     let (theirs, ours) = (peer.uid.as_raw(), geteuid().as_raw());
     if theirs != ours {
@@ -115,7 +122,11 @@ fn begin(path: &Path, inherited: &mut Inherited) -> Result<Option<Taking>, Takeo
         sockets.extend(passed);
     }
     for (name, socket) in names.into_iter().zip(sockets) {
-        take(name, socket, inherited).map_err(TakeoverFailure::Broken)?;
+        let shown = match &name {
+            SocketName::Tcp(address) => address.to_string(),
+            SocketName::Unix { path, .. } => path.display().to_string(),
+        };
+        take(name, socket, inherited).map_err(|error| TakeoverFailure::Socket(shown, error))?;
     }
     Ok(Some(Taking { channel, path: path.to_owned(), version, pid: peer.pid.as_raw_nonzero().get() }))
 }
@@ -127,10 +138,12 @@ fn take(name: SocketName, socket: OwnedFd, inherited: &mut Inherited) -> io::Res
     }
 }
 
-/// Connects, without waiting in the queue of a process that does not accept; `None` if no process listens.
+/// Connects, without waiting in the queue of a process that does not accept; `None` if no process listens, or the path is
+/// too long for a socket, which is then a mistake of the configuration.
 fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-    match socket.connect(&SockAddr::unix(path)?) {
+    let Ok(address) = SockAddr::unix(path) else { return Ok(None) };
+    match socket.connect(&address) {
         Ok(()) => {}
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             return Ok(None);

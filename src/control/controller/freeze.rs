@@ -17,7 +17,8 @@ use crate::limits::TAKEOVER_FREEZE;
 #[derive(Debug)]
 pub struct Frozen {
     controller: Arc<Controller>,
-    _state_file: OwnedMutexGuard<LastWrite>,
+    /// `None` until changes in progress are done.
+    state_file: Option<OwnedMutexGuard<LastWrite>>,
 }
 
 /// The controller was not frozen, because changes that were requested before are not done.
@@ -32,19 +33,16 @@ impl Controller {
     /// [`FreezeError`] if these changes take too long.
     pub async fn freeze(self: &Arc<Self>) -> Result<Frozen, FreezeError> {
         self.phase.send_replace(ChangePhase::Frozen);
+        // Thaws also if this future is dropped, because the process stops.
+        let mut frozen = Frozen { controller: Arc::clone(self), state_file: None };
         let quiet = async {
             // Changes that were requested before the freeze hold this lock or wait for it, so they are done once it is
             // acquired here.
             drop(self.changing.lock().await);
             self.saver.pause().await
         };
-        match timeout(TAKEOVER_FREEZE, quiet).await {
-            Ok(state_file) => Ok(Frozen { controller: Arc::clone(self), _state_file: state_file }),
-            Err(_) => {
-                self.phase.send_replace(ChangePhase::Open);
-                Err(FreezeError)
-            }
-        }
+        frozen.state_file = Some(timeout(TAKEOVER_FREEZE, quiet).await.map_err(|_| FreezeError)?);
+        Ok(frozen)
     }
 
     /// Returns once changes are accepted: at once, unless the state is being handed over.
@@ -66,11 +64,13 @@ impl Frozen {
     pub fn handover(&self) -> Handover {
         let view = &self.controller.view;
         let snapshot = view.snapshot();
-        let configured = view.settings().mode;
+        let loaded = view.loaded();
+        let (configured, read_at) = (loaded.settings.mode, loaded.read_at);
         let (inventory, history) = (view.observer().inventory.to_image(), view.history().entries());
         view.running(|running| Handover {
             mode: PersistedMode::new(snapshot.mode, configured),
             generation: snapshot.generation,
+            read_at: Some(read_at),
             mode_change: ModeChange { since: running.mode_since, by: running.mode_by.clone() },
             lease: running.lease.held_now(),
             saved: SavedState {
