@@ -172,7 +172,7 @@ fn good_files_do_not_make_room_for_those_that_are_out_of_date() {
 #[test]
 fn the_watch_keeps_good_files_and_says_so_until_others_come() {
     let folder = Scratch::new("outdated");
-    // All files at once, so that the watch never sees some of them alone.
+    // All files at once, as Kubernetes does, so that the watch never sees some of them alone.
     let swap = |name: &str, fault| {
         fs::create_dir(folder.join(name)).unwrap();
         write(&folder.join(name), fault);
@@ -180,7 +180,10 @@ fn the_watch_keeps_good_files_and_says_so_until_others_come() {
         fs::rename(folder.join("next"), folder.join("current")).unwrap();
     };
     swap("first", Fault::None);
-    let proxy = Proxy::start(flags(&folder.join("current")));
+    for name in ["server.pem", "cluster.pem", "ca.pem", "crl.pem"] {
+        std::os::unix::fs::symlink(format!("current/{name}"), folder.join(name)).unwrap();
+    }
+    let proxy = Proxy::start(flags(folder.path()));
     let admin = admin::of(&proxy);
     let refused = || admin.get("/status")["refusedRotation"].clone();
     let metric = || {
