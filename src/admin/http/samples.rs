@@ -35,8 +35,14 @@ impl From<Sample> for SampleRow {
 }
 
 impl Samples {
-    /// Adds a sample. Of the samples that are no longer recent, the first of each minute is kept.
+    /// Adds a sample. Of the samples that are no longer recent, the first of each minute is kept. If the clock was set
+    /// back, later samples are removed.
     pub(super) fn push(&mut self, sample: Sample) {
+        for samples in [&mut self.recent, &mut self.minutes] {
+            while samples.back().is_some_and(|last| last.at >= sample.at) {
+                samples.pop_back();
+            }
+        }
         self.recent.push_back(sample);
         if self.recent.len() <= EVENT_SAMPLES {
             return;
@@ -51,8 +57,9 @@ impl Samples {
         self.minutes.push_back(oldest);
     }
 
-    /// The samples after a time, oldest first.
+    /// The samples after a time, oldest first. All, if the time is later than the last sample: the clock was set back.
     pub(super) fn since(&self, at: i64) -> Vec<Sample> {
+        let at = if self.recent.back().is_some_and(|last| last.at < at) { i64::MIN } else { at };
         let all = self.minutes.iter().chain(&self.recent);
         all.rev().take_while(|sample| sample.at > at).copied().collect::<Vec<_>>().into_iter().rev().collect()
     }
@@ -81,8 +88,19 @@ mod tests {
         assert!(recent.windows(2).all(|pair| pair[1].at - pair[0].at == 1000), "one a second");
         assert_eq!(recent.last(), Some(&second(total - 1)));
         assert_eq!(samples.since((total - 3) * 1000), [second(total - 2), second(total - 1)]);
-        assert_eq!(samples.since(total * 1000), []);
+        assert_eq!(samples.since((total - 1) * 1000), []);
         assert_eq!(serde_json::to_string(&second(1)).unwrap(), "[1000,1,2,3,4,5]");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_removes_what_would_come_later() {
+        let mut samples = Samples::default();
+        let second = |at: i64| Sample { at: at * 1000, ..Sample::default() };
+        (0..2000).chain([500, 501]).for_each(|at| samples.push(second(at)));
+        let all = samples.since(1_999_000);
+        assert!(all.is_sorted_by_key(|sample| sample.at));
+        assert_eq!(all.last_chunk(), Some(&[second(500), second(501)]));
+        assert_eq!(samples.since(500_000), [second(501)]);
     }
 
     #[test]

@@ -163,7 +163,8 @@ impl MetricsPage {
         let links = links
             .into_iter()
             .map(|((route, destination), up)| ([("route", route), ("destination", destination)], u64::from(up)));
-        let help = "Whether the last dial or probe of an outbound destination succeeded.";
+        let help = "Whether the last dial or probe of an outbound destination succeeded. Left out 5 minutes after the last \
+                    failure, if nothing dials, probes or uses it any more.";
         to.gauge(("tlsramp_outbound_link_up", help, None), links)
     }
 

@@ -101,7 +101,8 @@ impl ProxyBuilder {
             command.args(["--upstreamProbe", "off"]);
         }
         // Without an inbound port of its own, every proxy would use the same admin port.
-        if !given("--port") && !given("--adminBind") && !given("--config") && config.is_none() {
+        let names = |word: &str| config.as_ref().is_some_and(|text| text.contains(word));
+        if !["--port", "--adminBind", "--config"].into_iter().any(given) && !names("port") && !names("admin") {
             command.args(["--adminBind", "127.0.0.1:0"]);
         }
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
