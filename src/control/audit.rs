@@ -94,23 +94,21 @@ pub(super) fn lease(
     caller: &Caller,
 ) {
     let (door, by) = (caller.interface.name(), &caller.who);
-    let is_renewal = before == Some(holder) && !time.is_zero();
-    let (before, holder) = (before.map(printable), printable(holder));
     if refused.is_some() {
         let reason = format!("{} holds the lease", before.unwrap_or_default());
-        tracing::warn!(holder, error = reason, door, %by, "lease refused");
+        tracing::warn!(holder = %printable(holder), error = %printable(&reason), door, %by, "lease refused");
         return history.note(Event::refused(Action::Lease, format!("for {holder}"), &reason), caller);
     }
-    let seconds = time.as_secs();
+    let (seconds, shown) = (time.as_secs(), printable(holder));
     if time.is_zero() {
-        tracing::info!(holder, forced, door, %by, "lease released");
+        tracing::info!(holder = shown, forced, door, %by, "lease released");
     } else {
-        tracing::info!(holder, seconds, forced, door, %by, "lease acquired");
+        tracing::info!(holder = shown, seconds, forced, door, %by, "lease acquired");
     }
     let what = match (before, time.is_zero()) {
         (None, true) => return,
-        (Some(_), false) if is_renewal => return,
         (Some(held), true) => format!("of {held} released by {holder}"),
+        (Some(held), false) if held == holder => return,
         (Some(held), false) => format!("of {held} taken over by {holder}"),
         (None, false) => format!("acquired by {holder}"),
     };
