@@ -82,7 +82,8 @@ pub(super) fn log_source(restored: &Restored, loaded: &Loaded) {
 /// The mode cannot be served, the state is invalid, or the replaced process has read a newer configuration.
 pub(super) fn take_over(handover: Handover, loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
     let Handover { mode: running, generation, read_at, mode_change, lease, saved } = handover;
-    if read_at.is_some_and(|read_at| read_at > loaded.read_at) {
+    // A time in the future is of a clock that was set back.
+    if read_at.is_some_and(|read_at| read_at > loaded.read_at && read_at <= SystemTime::now()) {
         let problem = "the running tlsramp has reloaded its configuration since this process has read it";
         return Err(vec![Mistake {
             passing: true,

@@ -34,7 +34,7 @@ const REASONS = {
   internal: "internal error",
 };
 
-// A failure of a link that nothing has tried for so long is past, as in the warnings and metrics.
+// A failure of a link that nothing has tried for so long is past, as in the metrics if the clocks agree.
 const FAILING_MS = 300_000;
 
 export function status(now) {

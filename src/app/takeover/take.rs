@@ -43,6 +43,8 @@ enum TakeoverFailure {
     Refused(String),
     #[error("it did not answer within {} s; it may be handing over to another process, or be another program", TAKEOVER_ANSWER.as_secs())]
     Silent,
+    #[error("too many processes wait for it already; it may be handing over to one of them, or be another program")]
+    Full,
     #[error("the connection to it broke: {0}; see its log")]
     Broken(io::Error),
     #[error("its listening socket {0}: {1}; restart it instead")]
@@ -94,9 +96,8 @@ impl Taking {
 
 fn begin(path: &Path, inherited: &mut Inherited) -> Result<Option<Taking>, TakeoverFailure> {
     let connected = connect(path).map_err(|error| {
-        // The queue of a process that does not accept is full.
         let is_full = error.kind() == io::ErrorKind::WouldBlock;
-        if is_full { TakeoverFailure::Silent } else { TakeoverFailure::Connect(error) }
+        if is_full { TakeoverFailure::Full } else { TakeoverFailure::Connect(error) }
     })?;
     let Some(mut channel) = connected else { return Ok(None) };
     let peer = socket_peercred(&channel).map_err(|error| TakeoverFailure::Connect(error.into()))?;

@@ -37,7 +37,7 @@ fn a_node_that_fails_in_mid_rollout_stops_it_and_the_next_one_finishes() {
         ("the host is down", &["server", "sidecar"]),
     ];
     for (what, killed) in failures {
-        let rollout = begun_for(&set, "90s");
+        let rollout = begun_for(&set, "30s");
         let member = set.member_mut(odd);
         if killed.contains(&"server") {
             member.server.kill();
@@ -63,7 +63,7 @@ fn a_node_that_fails_in_mid_rollout_stops_it_and_the_next_one_finishes() {
 
 /// A host is cut off while the rollout waits for clients. When these have moved, the rollout must not continue.
 fn finish_over_a_cut(set: &Set, odd: u8, mut app: App) {
-    let rollout = begun_for(set, "90s");
+    let rollout = begun_for(set, "30s");
     set.network.cut(&set.member(odd).host);
     app.redeploy(Kind::Tls);
     rollout.end().assert_stopped(&format!("10.77.0.{odd}:27017 (outbound 10.77.0.{odd}:27017) use TLS, which fails"));
