@@ -19,7 +19,7 @@ use crate::drain::Drain;
 use crate::limits::{
     DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, TAKEOVER_QUEUE, WAITING_LEAST, WAITING_ROOM, WAITING_SHARE,
 };
-use crate::net::{ConnectionLimit, Inherited, OwnDials, Resolvers, SocketFile, UnixSocket};
+use crate::net::{ConnectionLimit, Inherited, OwnDials, Resolvers, UnixSocket};
 use crate::proxy::{ProxyContext, ProxyServer, WorkerHealth};
 use crate::route::Routes;
 use crate::state::{MemberListWriter, SnapshotWriter};
@@ -195,7 +195,7 @@ impl ReadyApp {
         let listeners = Arc::clone(&bound.listeners);
         bound.open(&controller.view().settings());
         if let Some(socket) = &takeover {
-            socket.file.as_deref().map(SocketFile::own);
+            socket.file.iter().for_each(|file| file.own());
             // To a process that connects, the kernel names the process that called listen(2) last. Without effect
             // otherwise, and only the next takeover's log depends on it.
             let _ = rustix::net::listen(&socket.listener, TAKEOVER_QUEUE);

@@ -71,9 +71,7 @@ async fn give(
     };
     let TakeoverRequest::Begin { protocol, version } = request else { return Err(GiveError::Unexpected) };
     if let Some(reason) = refusal(peer.uid(), protocol) {
-        let answer = TakeoverAnswer::Refused { reason: reason.clone() };
-        send_within(TAKEOVER_ANSWER, &mut channel, &answer).await?;
-        return Err(GiveError::Refused(reason));
+        return Err(refuse(&mut channel, reason).await);
     }
     let pid = peer.pid().unwrap_or_default();
     tracing::info!(pid, version = %crate::text::printable(&version), "a new process prepares to replace this one");
@@ -82,8 +80,7 @@ async fn give(
         Err(error) => {
             let remedy = "raise the descriptor limit (ulimit -n, LimitNOFILE=), or restart it instead";
             let reason = format!("the running tlsramp cannot copy its listening sockets: {error}; {remedy}");
-            send_within(TAKEOVER_ANSWER, &mut channel, &TakeoverAnswer::Refused { reason: reason.clone() }).await?;
-            return Err(GiveError::Refused(reason));
+            return Err(refuse(&mut channel, reason).await);
         }
     };
     send_sockets(&mut channel, sockets).await?;
@@ -120,6 +117,15 @@ async fn give_state(channel: &mut UnixStream, app: &App, manager: &ServiceManage
     send_within(TAKEOVER_ANSWER, channel, &TakeoverAnswer::Replaced).await?;
     frozen.replaced();
     Ok(())
+}
+
+/// Tells the new process why it does not replace this one.
+async fn refuse(channel: &mut UnixStream, reason: String) -> GiveError {
+    let answer = TakeoverAnswer::Refused { reason: reason.clone() };
+    match send_within(TAKEOVER_ANSWER, channel, &answer).await {
+        Ok(()) => GiveError::Refused(reason),
+        Err(error) => GiveError::Broken(error),
+    }
 }
 
 fn refusal(uid: u32, protocol: u32) -> Option<String> {

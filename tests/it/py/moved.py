@@ -14,6 +14,7 @@ import time
 import uuid
 import warnings
 
+import arrival
 import pymongo
 from pymongo import CursorType, WriteConcern
 
@@ -77,17 +78,12 @@ class Round:
         for thread in self.threads:
             thread.join(30)
         database = next(iter(self.clients.values()))["moved"]
-        # What was sent without an answer is there as soon as the server has read it: on a busy machine, thousands of
-        # requests wait in the buffers of sockets. What does not arrive while nothing else arrives for 10 s is lost.
-        lost, until = set(self.silent), 0
-        while lost:
-            missing = lost - {found["_id"] for found in database["silent"].find({}, {"_id": 1})}
-            if len(missing) < len(lost) or not until:
-                until = time.monotonic() + 10
-            elif time.monotonic() > until:
-                break
-            lost = missing
-            time.sleep(0.1)
+
+        def absent(names):
+            there = {found["_id"] for found in database["silent"].find({}, {"_id": 1})}
+            return [name for name in names if name not in there]
+
+        lost = arrival.lost(self.silent, absent)
         there = {found["_id"] for found in database["written"].find({}, {"_id": 1})}
         for client in self.clients.values():
             client.close()

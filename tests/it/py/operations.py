@@ -9,6 +9,7 @@ import itertools
 import time
 import warnings
 
+import arrival
 import writer
 from pymongo import CursorType
 from pymongo.write_concern import WriteConcern
@@ -153,16 +154,7 @@ class Operations(writer.Application):
         super().change(kind)
 
     def missing(self, database):
-        # What wants no answer may still be on its way. It is lost if nothing more arrives for 10 s.
-        unanswered, until = self.sent, 0
-        while unanswered:
-            absent = self.absent(database, "unanswered", unanswered)
-            if len(absent) < len(unanswered) or not until:
-                until = time.monotonic() + 10
-            elif time.monotonic() > until:
-                break
-            unanswered = absent
-            time.sleep(0.1)
+        unanswered = arrival.lost(self.sent, lambda numbers: self.absent(database, "unanswered", numbers))
         halves = [*self.absent(database, "first", self.transactions), *self.absent(database, "second", self.transactions)]
         lost = [f"w:0 {number}" for number in unanswered] + [f"transaction {number}" for number in halves]
         if self.streamed != self.inserted:
