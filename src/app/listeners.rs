@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::listener_specs::lacks_ipv6;
 use super::open_routes::{BoundRoute, OpenRoutes, StagedOutbound, bound, keys};
 use super::transparency::not_transparent;
+use super::unexpected_sockets::unexpected_sockets;
 use crate::config::{InboundSettings, Mistake, OutboundSettings, Settings};
 use crate::control::{ListenerControl, Staged};
 use crate::drain;
@@ -28,7 +29,7 @@ pub(super) struct Listeners {
     inbound_limit: ConnectionLimit,
     outbound_limit: ConnectionLimit,
     /// Sockets inherited from the service manager.
-    inherited: Inherited,
+    pub(super) inherited: Inherited,
     members: MemberListReader,
     /// The number of inbound connections that the descriptor limit allows.
     inbound_max: usize,
@@ -275,6 +276,11 @@ impl ListenerControl for Arc<Listeners> {
     }
 
     fn stage(&self, settings: &Settings, routes: &Routes) -> Result<Staged, Vec<Mistake>> {
+        // No process would accept from the socket of a listener that this reload removes.
+        let unexpected = unexpected_sockets(&self.inherited, settings);
+        if !unexpected.is_empty() {
+            return Err(unexpected);
+        }
         let ready = self.stage_outbound(settings, routes)?;
         let listeners = Arc::clone(self);
         let settings = settings.clone();

@@ -51,7 +51,10 @@ fn too_open_or_duplicate(inherited: &Inherited) -> Vec<Mistake> {
 fn unexpected<A: PartialEq>(passed: &Passed<A>, shown: impl Display, wanted: &[(&'static str, A)]) -> Option<Mistake> {
     let name = &*passed.name;
     let problem = match wanted.iter().find(|(_, address)| *address == passed.address) {
-        None => format!("the service manager passed on this socket ({name}), but no option has its address"),
+        None => format!(
+            "the service manager passed on this socket ({name}), but no option has its address, and clients \
+             that connect to it would wait for ever"
+        ),
         // A socket name that is not a role is ignored.
         Some((role, _)) if *role == name || !ROLES.contains(&name) => return None,
         Some((role, _)) => {
@@ -74,7 +77,7 @@ fn open_to_all(path: &Path) -> Option<Mistake> {
 
 const REMEDY: &str = "use the same address in ListenStream= and in the option (--port with --bind_ip, --outbound, \
     --adminBind, --probeBind), for [::] with BindIPv6Only=ipv6-only; FileDescriptorName= can be inbound, outbound, \
-    admin or probes";
+    admin or probes; to remove a listener, remove its ListenStream= too, and restart the socket unit and the service";
 
 #[cfg(test)]
 mod tests {

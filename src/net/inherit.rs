@@ -12,15 +12,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use listenfd::ListenFd;
-use socket2::SockRef;
+use socket2::{Domain, SockRef};
 
 use super::listen::{bind, try_bind};
 use super::options;
 use super::unix::{SocketFile, UnixSocket, bind_unix, try_bind_unix};
 
-/// The sockets that were passed on. They stay open, since a reload may remove a route and add it again.
+/// The sockets that were passed on.
 #[derive(Debug, Default)]
 pub struct Inherited {
+    /// The sockets of the service manager. They stay open for a process that replaces this one, to which they are passed
+    /// on in turn.
     tcp: Vec<(Passed<SocketAddr>, TcpListener)>,
     unix: Vec<(Passed<PathBuf>, UnixListener)>,
     /// Listeners that were opened ahead of time, or taken over from the tlsramp that this process replaces, by the
@@ -79,6 +81,40 @@ impl Inherited {
         let address = listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default();
         self.unix.push((Passed { name, address, dual: false }, listener));
         Ok(())
+    }
+
+    /// Takes a socket that the service manager has passed on to the tlsramp that this process replaces, unless the
+    /// service manager has passed it on to this process too.
+    ///
+    /// # Errors
+    /// If the descriptor is not a listening socket.
+    pub fn take_over_passed(&mut self, name: String, socket: OwnedFd) -> io::Result<()> {
+        let mut passed = Inherited::default();
+        match SockRef::from(&socket).domain()? {
+            Domain::UNIX => passed.add_unix(name, socket.into())?,
+            _ => passed.add_tcp(name, socket.into())?,
+        }
+        passed.tcp.retain(|(new, _)| self.tcp().all(|known| known.address != new.address));
+        passed.unix.retain(|(new, _)| self.unix().all(|known| known.address != new.address));
+        self.tcp.append(&mut passed.tcp);
+        self.unix.append(&mut passed.unix);
+        Ok(())
+    }
+
+    /// Copies of the TCP sockets of the service manager, for a process that replaces this one.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn tcp_copies(&self) -> io::Result<Vec<(&Passed<SocketAddr>, OwnedFd)>> {
+        self.tcp.iter().map(|(passed, listener)| Ok((passed, listener.try_clone()?.into()))).collect()
+    }
+
+    /// As [`Inherited::tcp_copies`], of the Unix sockets.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn unix_copies(&self) -> io::Result<Vec<(&Passed<PathBuf>, OwnedFd)>> {
+        self.unix.iter().map(|(passed, listener)| Ok((passed, listener.try_clone()?.into()))).collect()
     }
 
     /// Returns the inherited TCP sockets.

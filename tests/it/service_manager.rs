@@ -182,6 +182,62 @@ fn a_socket_that_no_option_wants_is_a_mistake() {
     }
 }
 
+/// A socket of the service manager has clients whether or not tlsramp accepts from it. So neither a reload nor a process
+/// that replaces this one may leave it out.
+#[test]
+fn a_passed_socket_goes_over_and_is_not_left_out_later() {
+    let (upstream, peer, folder) = (Upstream::start(), Upstream::start(), Scratch::new("passed"));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, inbound, admin) = (listener.local_addr().unwrap(), ReservedPort::new(), ReservedPort::new());
+    let (file, takeover) = (folder.join("tlsramp.yaml"), folder.join("takeover.sock"));
+    let configure = |outbound: &[String]| {
+        let text = format!("{}  outbound: {outbound:?}\n", yaml(&upstream));
+        std::fs::write(&file, text).unwrap();
+    };
+    let (with, without) = ([format!("{address}={}", peer.address)], []);
+    let args = [
+        ["--config", &file.to_string_lossy()],
+        ["--port", &inbound.port().to_string()],
+        ["--adminBind", &admin.address().to_string()],
+        ["--takeover", &takeover.to_string_lossy()],
+    ];
+    let args = || args.into_iter().flatten();
+    configure(&with);
+    let socket = OwnedFd::from(listener.try_clone().unwrap());
+    let mut old = ProxyBuilder::new(args()).through(handing_on("outbound")).stdin(socket.into()).launch();
+    old.wait_ready();
+    let served = || {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(SOON)).unwrap();
+        echoes(&mut client, b"served");
+    };
+    served();
+    let why = format!("LISTEN_FDS '{address}': the service manager passed on this socket (outbound), but no option");
+
+    for _ in 0..2 {
+        configure(&without);
+        let mark = old.log().mark();
+        old.signal(Signal::HUP);
+        old.wait_log_since(mark, |line| line.to_string().contains(&why), SOON);
+        served();
+
+        let mut refused = ProxyBuilder::new(args()).launch();
+        assert_eq!(refused.wait_exit(SOON).expect("it does not start").code(), Some(2));
+        let _ = refused.log().wait(Mark::START, SOON, |_| false);
+        let log = refused.log().lines(Mark::START).join("\n");
+        assert!(log.contains(&why) && log.contains("restart the socket unit and the service"), "{log}");
+        served();
+
+        configure(&with);
+        let mut new = ProxyBuilder::new(args()).launch();
+        new.wait_ready();
+        assert_eq!(old.wait_exit(SOON).expect("it was replaced").code(), Some(0));
+        served();
+        old = new;
+    }
+    assert_eq!(old.terminate().code(), Some(0));
+}
+
 #[test]
 fn the_admin_socket_may_be_passed_on_if_it_is_not_open_to_all() {
     let (upstream, folder) = (Upstream::start(), Scratch::new("admin"));

@@ -142,10 +142,29 @@ fn refusal(uid: u32, protocol: u32) -> Option<String> {
     })
 }
 
-async fn send_sockets(channel: &mut UnixStream, sockets: Vec<(SocketName, OwnedFd)>) -> io::Result<()> {
-    let (names, sockets): (Vec<SocketName>, Vec<OwnedFd>) = sockets.into_iter().unzip();
+/// A copy of a listening socket.
+struct Given {
+    name: SocketName,
+    /// The name given by the service manager, if it has passed the socket on.
+    passed: Option<String>,
+    socket: OwnedFd,
+}
+
+impl Given {
+    fn own(name: SocketName, socket: OwnedFd) -> Given {
+        Given { name, passed: None, socket }
+    }
+}
+
+async fn send_sockets(channel: &mut UnixStream, given: Vec<Given>) -> io::Result<()> {
+    let (mut names, mut passed, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
+    for one in given {
+        names.push(one.name);
+        passed.push(one.passed);
+        sockets.push(one.socket);
+    }
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    send_within(TAKEOVER_ANSWER, channel, &TakeoverAnswer::Sockets { version, sockets: names }).await?;
+    send_within(TAKEOVER_ANSWER, channel, &TakeoverAnswer::Sockets { version, sockets: names, passed }).await?;
     let passed = async {
         for batch in sockets.chunks(PASSED_AT_ONCE) {
             let batch: Vec<BorrowedFd<'_>> = batch.iter().map(AsFd::as_fd).collect();
@@ -157,18 +176,30 @@ async fn send_sockets(channel: &mut UnixStream, sockets: Vec<(SocketName, OwnedF
 }
 
 impl App {
-    /// Copies of all listening sockets.
-    fn sockets(&self) -> io::Result<Vec<(SocketName, OwnedFd)>> {
+    /// Copies of all listening sockets. A socket of the service manager is copied once, whoever listens on it.
+    fn sockets(&self) -> io::Result<Vec<Given>> {
+        let inherited = &self.listeners.inherited;
+        let mut given = Vec::new();
+        for (passed, socket) in inherited.tcp_copies()? {
+            given.push(Given { name: SocketName::Tcp(passed.address), passed: Some(passed.name.clone()), socket });
+        }
+        for (passed, socket) in inherited.unix_copies()? {
+            let name = SocketName::Unix { path: passed.address.clone(), made: false };
+            given.push(Given { name, passed: Some(passed.name.clone()), socket });
+        }
         let tcp = self.listeners.sockets()?.into_iter().chain(self.admin.tcp_copies()?);
-        let tcp = tcp.map(|(address, socket)| (SocketName::Tcp(address), socket));
-        let unix = self.admin.unix_copies()?.into_iter();
-        let mut sockets: Vec<_> =
-            tcp.chain(unix.map(|copy| (SocketName::Unix { path: copy.path, made: copy.made }, copy.socket))).collect();
+        let tcp = tcp.filter(|(address, _)| inherited.listener(*address).is_none());
+        given.extend(tcp.map(|(address, socket)| Given::own(SocketName::Tcp(address), socket)));
+        for copy in self.admin.unix_copies()? {
+            if inherited.unix().all(|passed| passed.address != copy.path) {
+                given.push(Given::own(SocketName::Unix { path: copy.path, made: copy.made }, copy.socket));
+            }
+        }
         let admin = self.controller.view().settings().admin;
         if let Some((path, socket)) = admin.takeover.zip(self.takeover.as_ref()) {
             let name = SocketName::Unix { path, made: socket.file.is_some() };
-            sockets.push((name, socket.listener.try_clone()?.into()));
+            given.push(Given::own(name, socket.listener.try_clone()?.into()));
         }
-        Ok(sockets)
+        Ok(given)
     }
 }

@@ -43,10 +43,19 @@ enum TakeoverRequest {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum TakeoverAnswer {
-    Sockets { version: String, sockets: Vec<SocketName> },
+    Sockets {
+        version: String,
+        sockets: Vec<SocketName>,
+        /// For each of the sockets, the name given to it by the service manager that has passed it on; `None` for the
+        /// others. Empty if the running process is a tlsramp 0.2.0.
+        #[serde(default)]
+        passed: Vec<Option<String>>,
+    },
     State(Box<Handover>),
     Replaced,
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
 }
 
 /// A listening socket that is handed over.

@@ -1,6 +1,7 @@
 //! The new process's side of a takeover. It needs no runtime to wait for the running process, as it serves nothing yet.
 
 use std::io;
+use std::iter::repeat;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -107,7 +108,7 @@ fn begin(path: &Path, inherited: &mut Inherited) -> Result<Option<Taking>, Takeo
     }
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let begin = TakeoverRequest::Begin { protocol: PROTOCOL, version };
-    let TakeoverAnswer::Sockets { version, sockets: names } = ask(&mut channel, &begin)? else {
+    let TakeoverAnswer::Sockets { version, sockets: names, passed: managers } = ask(&mut channel, &begin)? else {
         return Err(TakeoverFailure::Unexpected);
     };
     if names.len() > TAKEOVER_SOCKETS {
@@ -122,12 +123,17 @@ fn begin(path: &Path, inherited: &mut Inherited) -> Result<Option<Taking>, Takeo
         }
         sockets.extend(passed);
     }
-    for (name, socket) in names.into_iter().zip(sockets) {
+    let managers = managers.into_iter().chain(repeat(None));
+    for ((name, manager), socket) in names.into_iter().zip(managers).zip(sockets) {
         let shown = match &name {
             SocketName::Tcp(address) => address.to_string(),
             SocketName::Unix { path, .. } => path.display().to_string(),
         };
-        take(name, socket, inherited).map_err(|error| TakeoverFailure::Socket(shown, error))?;
+        let taken = match manager {
+            Some(manager) => inherited.take_over_passed(manager, socket),
+            None => take(name, socket, inherited),
+        };
+        taken.map_err(|error| TakeoverFailure::Socket(shown, error))?;
     }
     Ok(Some(Taking { channel, path: path.to_owned(), version, pid: peer.pid.as_raw_nonzero().get() }))
 }

@@ -58,6 +58,33 @@ fn listeners_of_a_replaced_process_serve_any_number_of_workers() {
 }
 
 #[test]
+fn a_socket_of_the_service_manager_stays_one_in_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sock");
+    let (tcp, unix) = (TcpListener::bind("127.0.0.1:0").unwrap(), UnixListener::bind(&path).unwrap());
+    let address = tcp.local_addr().unwrap();
+    let mut first = Inherited::default();
+    first.add_tcp("inbound".into(), tcp).unwrap();
+    first.add_unix("admin".into(), unix).unwrap();
+
+    let mut next = Inherited::default();
+    // The second time, it is the same socket again.
+    for _ in 0..2 {
+        next.take_over_passed("inbound".into(), first.tcp_copies().unwrap().remove(0).1).unwrap();
+        next.take_over_passed("admin".into(), first.unix_copies().unwrap().remove(0).1).unwrap();
+    }
+    assert!(next.tcp().eq(first.tcp()) && next.unix().eq(first.unix()), "{next:?}");
+    drop(first);
+    for workers in [2, 3] {
+        assert_eq!(next.listen(address, workers).unwrap().len(), workers, "it can be had again");
+        drop(next.listen_unix(&path).unwrap());
+    }
+    assert!(path.exists());
+    let connected = std::net::TcpStream::connect(address).unwrap();
+    assert!(next.take_over_passed("inbound".into(), connected.into()).is_err());
+}
+
+#[test]
 fn the_file_of_a_taken_socket_is_ours_once_the_replaced_process_ends() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.sock");
