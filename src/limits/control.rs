@@ -109,7 +109,7 @@ pub const TAKEOVER_PREPARE: Duration = Duration::from_secs(60);
 /// How long the replaced process stays frozen until the new one is ready. In that time, the new one starts its workers
 /// and opens new listeners.
 pub const TAKEOVER_READY: Duration = Duration::from_secs(15);
-/// How long the new process waits for an answer of the replaced one: longer than a freeze.
+/// How long the new process waits for an answer of the replaced one, and for all sockets: longer than a freeze.
 pub const TAKEOVER_ANSWER: Duration = Duration::from_secs(20);
 /// Largest message of a handover: the state file's limit, with room for the rest.
 pub const TAKEOVER_BYTES: usize = 20 * 1024 * 1024;

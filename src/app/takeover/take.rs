@@ -10,7 +10,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::channel::{receive, send};
+use super::channel::{TimedReader, receive, send};
 use super::{PROTOCOL, SocketName, TakeoverAnswer, TakeoverRequest};
 use crate::control::Handover;
 use crate::limits::{TAKEOVER_ANSWER, TAKEOVER_SOCKETS};
@@ -114,9 +114,9 @@ fn begin(path: &Path, inherited: &mut Inherited) -> Result<Option<Taking>, Takeo
     if names.len() > TAKEOVER_SOCKETS {
         return Err(TakeoverFailure::Unexpected);
     }
-    let mut sockets = Vec::new();
+    let (timed, mut sockets) = (TimedReader::new(TAKEOVER_ANSWER, &channel), Vec::new());
     for batch in names.chunks(PASSED_AT_ONCE) {
-        let passed = receive_passed(&channel).map_err(broken)?;
+        let passed = timed.arm().and_then(|()| receive_passed(&channel)).map_err(broken)?;
         if passed.len() != batch.len() {
             let problem = "not all sockets arrived; raise the descriptor limit (ulimit -n, LimitNOFILE=)";
             return Err(TakeoverFailure::Broken(io::Error::other(problem)));
@@ -158,14 +158,13 @@ fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
         Err(error) => return Err(error),
     }
     socket.set_nonblocking(false)?;
-    socket.set_read_timeout(Some(TAKEOVER_ANSWER))?;
     socket.set_write_timeout(Some(TAKEOVER_ANSWER))?;
     Ok(Some(UnixStream::from(OwnedFd::from(socket))))
 }
 
 /// Sends a request and receives its answer. A refusal is an error.
 fn ask(channel: &mut UnixStream, request: &TakeoverRequest) -> Result<TakeoverAnswer, TakeoverFailure> {
-    match send(channel, request).and_then(|()| receive(channel)).map_err(broken)? {
+    match send(channel, request).and_then(|()| receive(TAKEOVER_ANSWER, channel)).map_err(broken)? {
         TakeoverAnswer::Refused { reason } => {
             Err(TakeoverFailure::Refused(crate::text::printable(&reason).to_string()))
         }
