@@ -108,8 +108,8 @@ mod tests {
     #[test]
     fn a_dribbled_message_ends_at_the_limit() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(&60_000_u32.to_le_bytes()).unwrap();
         let dribble = thread::spawn(move || {
-            theirs.write_all(&60_000_u32.to_le_bytes()).unwrap();
             // Ten minutes, unless the reader has gone.
             (0..60_000)
                 .take_while(|_| theirs.write_all(b" ").is_ok())

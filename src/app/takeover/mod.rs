@@ -72,3 +72,17 @@ enum SocketName {
 
 /// Incremented whenever an older process would misunderstand a message. A field may be added without a new number.
 const PROTOCOL: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::TakeoverAnswer;
+
+    #[test]
+    fn the_answer_of_version_0_2_0_is_understood() {
+        let answer = r#"{"sockets":{"version":"0.2.0","sockets":[{"tcp":"127.0.0.1:27017"}]}}"#;
+        let answer = serde_json::from_str(answer).unwrap();
+        assert!(
+            matches!(answer, TakeoverAnswer::Sockets { passed, sockets, .. } if passed.is_empty() && sockets.len() == 1)
+        );
+    }
+}
