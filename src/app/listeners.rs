@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::listener_specs::lacks_ipv6;
 use super::open_routes::{BoundRoute, OpenRoutes, StagedOutbound, bound, keys};
 use super::transparency::not_transparent;
-use super::unexpected_sockets::unexpected_sockets;
+use super::unexpected_sockets::left_out;
 use crate::config::{InboundSettings, Mistake, OutboundSettings, Settings};
 use crate::control::{ListenerControl, Staged};
 use crate::drain;
@@ -277,9 +277,9 @@ impl ListenerControl for Arc<Listeners> {
 
     fn stage(&self, settings: &Settings, routes: &Routes) -> Result<Staged, Vec<Mistake>> {
         // No process would accept from the socket of a listener that this reload removes.
-        let unexpected = unexpected_sockets(&self.inherited, settings);
-        if !unexpected.is_empty() {
-            return Err(unexpected);
+        let left_out = left_out(&self.inherited, settings);
+        if !left_out.is_empty() {
+            return Err(left_out);
         }
         let ready = self.stage_outbound(settings, routes)?;
         let listeners = Arc::clone(self);

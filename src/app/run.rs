@@ -21,6 +21,7 @@ use super::service_manager::{ProxyStatus, ServiceManager};
 use super::signals::Signals;
 use super::start::{App, StartError};
 use super::takeover::{self, Taking, replaced};
+use super::unexpected_sockets::unexpected_sockets;
 use crate::config::{self, Loaded, LogFormat, LogSettings, Mistake};
 use crate::control::Caller;
 use crate::net::{Inherited, raise_descriptor_limit};
@@ -51,6 +52,13 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         }
         None => None,
     };
+    if taking.is_some() {
+        // Known before the running process is frozen.
+        let unexpected = unexpected_sockets(&inherited, &loaded.settings);
+        if !unexpected.is_empty() {
+            return refuse(&unexpected);
+        }
+    }
     // Called before other threads exist, because each thread has its own capabilities.
     match open_and_drop(arguments, &loaded, &mut inherited) {
         Ok(()) => {}

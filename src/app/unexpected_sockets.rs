@@ -12,13 +12,18 @@ use crate::net::{Inherited, Passed};
 
 /// Returns a mistake for each inherited socket that does not match the settings.
 pub(super) fn unexpected_sockets(inherited: &Inherited, settings: &Settings) -> Vec<Mistake> {
+    let open = inherited.unix().filter_map(|passed| open_to_all(&passed.address));
+    left_out(inherited, settings).into_iter().chain(open).chain(too_open_or_duplicate(inherited)).collect()
+}
+
+/// Returns a mistake for each inherited socket whose address is in no option, or in that of another role.
+pub(super) fn left_out(inherited: &Inherited, settings: &Settings) -> Vec<Mistake> {
     let tcp: Vec<_> = listener_specs(settings).into_iter().map(|spec| (spec.role, spec.address)).collect();
     let unix: Vec<_> = settings.admin.unix_binds().map(|path| (ADMIN, path.to_owned())).collect();
     let tcp = inherited.tcp().filter_map(|passed| unexpected(passed, passed.address, &tcp));
     let shown = |passed: &Passed<PathBuf>| passed.address.display().to_string();
     let paths = inherited.unix().filter_map(|passed| unexpected(passed, shown(passed), &unix));
-    let open = inherited.unix().filter_map(|passed| open_to_all(&passed.address));
-    tcp.chain(paths).chain(open).chain(too_open_or_duplicate(inherited)).collect()
+    tcp.chain(paths).collect()
 }
 
 /// Returns a mistake for each inherited TCP socket that accepts more than its option permits, or from which no worker
@@ -77,7 +82,8 @@ fn open_to_all(path: &Path) -> Option<Mistake> {
 
 const REMEDY: &str = "use the same address in ListenStream= and in the option (--port with --bind_ip, --outbound, \
     --adminBind, --probeBind), for [::] with BindIPv6Only=ipv6-only; FileDescriptorName= can be inbound, outbound, \
-    admin or probes; to remove a listener, remove its ListenStream= too, and restart the socket unit and the service";
+    admin or probes; to remove a listener, remove its ListenStream= too, stop the socket unit and the service, and start \
+    both";
 
 #[cfg(test)]
 mod tests {

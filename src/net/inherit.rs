@@ -160,11 +160,15 @@ impl Inherited {
     }
 
     /// Takes a Unix listener of the tlsramp that this process replaces. `made` says whether a tlsramp has created its
-    /// file; if not, a service manager has.
+    /// file; if not, a service manager has. The socket is not used if the service manager has passed one on to this
+    /// process for the path: the path then leads to that one.
     ///
     /// # Errors
     /// If the descriptor is not a listening socket, or the socket has no file.
     pub fn take_over_unix(&mut self, path: PathBuf, made: bool, socket: OwnedFd) -> io::Result<()> {
+        if self.unix().any(|passed| passed.address == path) {
+            return Ok(());
+        }
         let listener = UnixListener::from(socket);
         listening(&listener, &path.display().to_string())?;
         let socket = if made { UnixSocket::taken_over(listener, &path)? } else { UnixSocket::passed_on(listener) };

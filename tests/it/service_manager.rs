@@ -225,7 +225,7 @@ fn a_passed_socket_goes_over_and_is_not_left_out_later() {
         assert_eq!(refused.wait_exit(SOON).expect("it does not start").code(), Some(2));
         let _ = refused.log().wait(Mark::START, SOON, |_| false);
         let log = refused.log().lines(Mark::START).join("\n");
-        assert!(log.contains(&why) && log.contains("restart the socket unit and the service"), "{log}");
+        assert!(log.contains(&why) && log.contains("stop the socket unit and the service"), "{log}");
         served();
 
         configure(&with);

@@ -82,6 +82,10 @@ fn a_socket_of_the_service_manager_stays_one_in_the_next_process() {
     assert!(path.exists());
     let connected = std::net::TcpStream::connect(address).unwrap();
     assert!(next.take_over_passed("inbound".into(), connected.into()).is_err());
+    // The replaced process has made a socket of this path before the service manager did.
+    next.take_over_unix(path.clone(), true, UnixListener::bind(folder.path().join("b.sock")).unwrap().into()).unwrap();
+    let used = next.listen_unix(&path).unwrap();
+    assert!(used.file.is_none() && used.listener.local_addr().unwrap().as_pathname() == Some(&path));
 }
 
 #[test]
