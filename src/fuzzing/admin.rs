@@ -7,6 +7,7 @@ use clap::Command;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use crate::app::App;
@@ -34,7 +35,11 @@ impl FuzzedProxy {
     fn start() -> FuzzedProxy {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
-        let (app, admin) = runtime.block_on(async { start() });
+        let (app, admin) = runtime.block_on(async {
+            // Rust's main function ignores this signal, libFuzzer's does not. Its handler stays when this is dropped.
+            let _handled = signal(SignalKind::pipe());
+            start()
+        });
         FuzzedProxy { runtime, _app: app, admin }
     }
 
