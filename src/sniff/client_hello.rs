@@ -48,11 +48,13 @@ impl ClientHello {
         hello.short_vector()?;
         hello.vector()?;
         hello.short_vector()?;
-        hello.u16()?;
+        let length = usize::from(hello.u16()?);
+        // What follows the extensions is none, even if it looks like one.
+        let mut extensions = ByteReader(hello.up_to(length));
         loop {
-            let kind = hello.u16()?;
-            let length = usize::from(hello.u16()?);
-            let body = ByteReader(hello.take(length)?);
+            let kind = extensions.u16()?;
+            let length = usize::from(extensions.u16()?);
+            let body = ByteReader(extensions.take(length)?);
             match kind {
                 SERVER_NAME => self.sni = server_name(body),
                 SUPPORTED_VERSIONS => self.supported_versions(body)?,
@@ -187,6 +189,15 @@ mod tests {
         assert!(!ClientHello::read(&old).is_too_old());
         // Without extensions, the same ClientHello offers TLS 1.0 only.
         assert!(ClientHello::read(&old[..60]).is_too_old());
+    }
+
+    #[test]
+    fn what_follows_the_extensions_is_none() {
+        let mut longer = hello(200);
+        let name = [0, 0, 0, 8, 0, 6, 0, 0, 3, b'd', b'b', b'2'];
+        longer.extend(name);
+        longer[4] += u8::try_from(name.len()).unwrap();
+        assert_eq!(ClientHello::read(&longer).sni.as_deref(), Some("db1"));
     }
 
     #[test]
