@@ -276,7 +276,7 @@ impl ListenerControl for Arc<Listeners> {
     }
 
     fn stage(&self, settings: &Settings, routes: &Routes) -> Result<Staged, Vec<Mistake>> {
-        // No process would accept from the socket of a listener that this reload removes.
+        // The service manager keeps a socket open whose listener this reload removes, and nothing would accept from it.
         let left_out = left_out(&self.inherited, settings);
         if !left_out.is_empty() {
             return Err(left_out);

@@ -53,7 +53,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         None => None,
     };
     if taking.is_some() {
-        // Known before the running process is frozen.
+        // The start checks this too, but after it has frozen the running process.
         let unexpected = unexpected_sockets(&inherited, &loaded.settings);
         if !unexpected.is_empty() {
             return refuse(&unexpected);

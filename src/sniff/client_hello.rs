@@ -49,7 +49,7 @@ impl ClientHello {
         hello.vector()?;
         hello.short_vector()?;
         let length = usize::from(hello.u16()?);
-        // What follows the extensions is none, even if it looks like one.
+        // Bytes after the last extension are not extensions, even if they look like one.
         let mut extensions = ByteReader(hello.up_to(length));
         loop {
             let kind = extensions.u16()?;
